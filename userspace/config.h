@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The configuration: one file read with libconfuse into one immutable struct (danelaw.conf(5)).  Every
+ * error names file, line, what is wrong and what is allowed, with a "did you mean" where a name is close;
+ * an error leaves nothing half-made.  No sockets, no keys: files named here are read by main.
+ *
+ * Times are kept in ms, sizes in bytes.  In the file: 300ms, 20s, 5m, 1h, 7d; 64k, 50m.
+ */
+#ifndef DANELAW_CONFIG_H
+#define DANELAW_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "userspace/log.h"
+#include "userspace/net.h"
+#include "userspace/proxy_header.h"
+#include "userspace/smtp.h"
+
+enum config_io { CONFIG_IO_AUTO, CONFIG_IO_URING, CONFIG_IO_EPOLL };
+enum config_xdp { CONFIG_XDP_NATIVE, CONFIG_XDP_GENERIC_ALLOWED, CONFIG_XDP_OFF };
+enum config_client_address { CONFIG_ADDR_PROXY_V2, CONFIG_ADDR_PROXY_V1, CONFIG_ADDR_XCLIENT, CONFIG_ADDR_NONE };
+enum config_balance { CONFIG_LEAST_CONNECTIONS, CONFIG_CLIENT_HASH };
+enum config_proxy { CONFIG_PROXY_FORBIDDEN, CONFIG_PROXY_REQUIRED };
+
+struct config_front {
+	enum config_xdp mode;	  /* off when there is no interface */
+	char **interfaces;
+	size_t interface_count;
+	char **deny_files;	  /* one prefix a line, '#' comments */
+	size_t deny_file_count;
+	bool steer;		  /* sk_lookup; false: plain bind on each address */
+};
+
+struct config_certificate {
+	char *name;
+	char *chain_file, *key_file;
+	int line;
+};
+
+struct config_backend {
+	char *name;
+	char *host;		/* name or address */
+	uint16_t port;
+	struct net_addr addr;	/* filled by config_resolve() */
+	unsigned weight;	/* 1..256 */
+	enum config_client_address client_address;
+	size_t proxy_budget;	/* bytes of a v2 header */
+	int line;
+};
+
+struct config_pool {
+	char *name;
+	enum config_balance balance;
+	size_t *backends;	/* indexes into config.backends */
+	size_t backend_count;
+	int line;
+};
+
+struct config_listener {
+	char *name;
+	char *hostname;		/* banner and EHLO name; default: config.hostname */
+	struct in6_addr *addresses; /* "::" (and "0.0.0.0") is any */
+	size_t address_count;
+	uint16_t port;
+	size_t *certificates;	/* indexes; the first is the default; none: STARTTLS is not offered */
+	size_t certificate_count;
+	size_t pool;
+	bool require_tls;
+	enum config_proxy proxy;
+	struct net_prefix *proxy_from;
+	size_t proxy_from_count;
+	uint32_t greet_delay_ms; /* 0: off */
+	enum smtp_newline newline;
+	uint64_t max_size;	/* bytes of a message; 0: the backend's */
+	int line;
+};
+
+struct config_tls {
+	int min_version; /* 12, 13 */
+	char *ticket_secret_file; /* NULL: a secret of this process */
+	char *ciphers, *ciphersuites, *groups; /* NULL: ours */
+};
+
+struct config_limits {
+	unsigned sessions;	    /* in the whole daemon */
+	unsigned handshakes;	    /* in flight, in the whole daemon */
+	unsigned errors;	    /* refused commands a session */
+	unsigned pipelined;	    /* commands outstanding a session, 1..100 */
+	size_t relay_buffer;	    /* bytes held a direction before the sender is no longer read */
+};
+
+struct config_timeouts {	    /* ms */
+	uint32_t proxy_header, command, handshake, body_block, client_write, linger;
+	uint32_t backend_connect, backend_banner, backend_reply, backend_final, route; /* route: all tries together */
+	uint32_t drain;
+	uint32_t body_min_rate;	    /* bytes a second averaged over a body; 0: none */
+};
+
+struct config_health {
+	uint32_t interval_ms, timeout_ms;
+	unsigned rise, fall;
+};
+
+struct config {
+	char *file;		/* NULL: none */
+	char *hostname;
+	char *user;		/* to run as; "" : stay */
+	char *state_dir, *run_dir;
+	unsigned workers;	/* 0: one a CPU */
+	enum config_io io;
+	enum log_level log_level;
+	struct config_front front;
+	struct config_tls tls;
+	struct config_limits limits;
+	struct config_timeouts timeouts;
+	struct config_health health;
+	char *metrics_listen;	/* "127.0.0.1:9325"; NULL: none */
+	struct config_certificate *certificates;
+	size_t certificate_count;
+	struct config_backend *backends;
+	size_t backend_count;
+	struct config_pool *pools;
+	size_t pool_count;
+	struct config_listener *listeners;
+	size_t listener_count;
+};
+
+/* Where errors go: one call a fault, text like `danelaw.conf:31: backend "farm": …`. */
+typedef void config_complain(void *ctx, const char *text);
+
+/* Reads and checks the file; name is for messages.  NULL after at least one complaint. */
+struct config *config_read(FILE *in, const char *name, config_complain *complain, void *ctx);
+/*
+ * The configuration of `danelawd --backend … --hostname NAME [--interface I] [--listen ADDR:PORT]` without a
+ * file: one listener on every address, one pool of the given backends, a certificate "self" in state_dir.
+ */
+struct config *config_from_flags(const char *hostname, char *const *backends, size_t backend_count, const char *interface,
+				 const char *listen, config_complain *complain, void *ctx);
+/* Resolves backend host names with the system's resolver; false after complaints. */
+bool config_resolve(struct config *c, config_complain *complain, void *ctx);
+void config_free(struct config *c);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The kernel side, loaded and held: XDP `front` on the interfaces, sk_lookup `steer` in the network
+ * namespace, their maps; all pinned under /sys/fs/bpf/danelaw/{maps,progs,links}.  front.c and front_*.c are
+ * the only files of the daemon that know libbpf.
+ *
+ * front_open() needs root; afterwards the map descriptors suffice, so everything else works without
+ * capabilities (Linux 5.19 and up: map updates by descriptor need none).
+ */
+#ifndef DANELAW_FRONT_H
+#define DANELAW_FRONT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "userspace/net.h"
+
+#define FRONT_PIN_DIR "/sys/fs/bpf/danelaw"
+
+struct front;
+
+struct front_vip {
+	struct in6_addr ip;	/* :: for IPv6 and 0.0.0.0 (mapped) for IPv4 mean every address of the host */
+	uint16_t port;		/* host order */
+	uint32_t listener;	/* index, chooses the row of worker sockets */
+};
+
+struct front_settings {
+	char *const *interfaces;
+	size_t interface_count;
+	bool generic_allowed;	/* else native or an error */
+	const struct front_vip *vips;
+	size_t vip_count;
+	unsigned listeners, workers;
+};
+
+/*
+ * Loads, attaches, pins.  A pinned link of an earlier run is taken over by link update, so the front is never
+ * detached in between.  0, or negative with sentences in err: what failed, why, what to do.
+ */
+int front_open(const struct front_settings *set, struct front **out, char *err, size_t err_size);
+/* "edge0 native (veth)", … one an interface, for the log; valid as long as f. */
+const char *front_describe(const struct front *f);
+/* Hands connections of a listener that arrive on the CPUs of worker (see front_map_cpus) to this listening socket. */
+int front_set_socket(struct front *f, unsigned listener, unsigned worker, int fd);
+/* cpu_worker[cpu] = worker; CPUs beyond count are spread by hash. */
+int front_map_cpus(struct front *f, const uint32_t *cpu_worker, size_t count);
+/*
+ * Replaces the deny list by the prefixes of the files (already open: the daemon may not be allowed to).
+ * A bad line is named in err ("drop.txt:17: …") and the old list stays.  *count: prefixes loaded.
+ */
+int front_load_deny(struct front *f, FILE *const *files, const char *const *names, size_t n, size_t *count, char *err,
+		    size_t err_size);
+/* detach: remove links and pins (SIGTERM of a front that is not to outlive the daemon); else they stay. */
+void front_close(struct front *f, bool detach);
+
+#endif

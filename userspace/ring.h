@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Socket I/O by completion.  One ring a worker, used from that worker's thread only.  Behind this header
+ * stand io_uring (ring_uring.c, the only file that knows liburing) and an epoll twin (ring_epoll.c);
+ * ring_new() probes and chooses, and callers cannot tell them apart.  Unit tests put a fake in their place.
+ *
+ * Rules:
+ *  - at most one operation of each kind is in flight on a socket; asking for a second is a bug (assert);
+ *  - receives are single-shot: the peer can have no more read ahead than one receive, which is what makes
+ *    "nothing came behind STARTTLS" checkable (CVE-2011-0411), and back-pressure is not re-arming;
+ *  - a handler may call any ring function, ring_close() on its own socket included;
+ *  - after ring_close() no handler is called but closed(), and only then may the socket's memory go;
+ *  - handlers are never called from inside a ring_* call, only from ring_run().
+ */
+#ifndef DANELAW_RING_H
+#define DANELAW_RING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "userspace/net.h"
+
+struct ring;
+struct ring_socket;
+
+enum ring_backend { RING_AUTO, RING_URING, RING_EPOLL };
+
+enum ring_op { RING_ACCEPT, RING_CONNECT, RING_RECV, RING_SEND, RING_WATCH };
+
+/* How much one receive may bring: see ring_settings. */
+enum ring_room { RING_ROOM_COMMAND, RING_ROOM_BODY };
+
+struct ring_handler {
+	/* len > 0: data is valid until the handler returns.  len == 0: the peer's FIN. */
+	void (*received)(struct ring_socket *s, const uint8_t *data, size_t len);
+	void (*sent)(struct ring_socket *s, size_t len); /* 0 < len <= what was asked */
+	void (*connected)(struct ring_socket *s);
+	/* fd is the new connection: non-blocking, close-on-exec, TCP_NODELAY; the handler owns it. */
+	void (*accepted)(struct ring_socket *s, int fd);
+	void (*readable)(struct ring_socket *s); /* of ring_watch(); the watch stays */
+	/* The operation ended in errno error (> 0).  RING_ACCEPT: accepting has paused; call ring_accept() again later. */
+	void (*failed)(struct ring_socket *s, enum ring_op op, int error);
+	/* Nothing is in flight any more and the descriptor is closed. */
+	void (*closed)(struct ring_socket *s);
+};
+
+struct ring_socket {
+	int fd;
+	uint8_t busy;	 /* bit per enum ring_op in flight */
+	bool closing;	 /* ring_close() was called */
+	uint16_t tag;	 /* the ring's own */
+	const struct ring_handler *on;
+	struct ring_socket *next; /* the ring's own: starved, ready or closing list */
+	uint32_t events;	  /* the ring's own (epoll twin) */
+	struct iovec iov[4];	  /* the pieces of the send in flight */
+	int iov_count;
+	uint8_t room; /* enum ring_room of the receive in flight */
+};
+
+struct ring_settings {
+	enum ring_backend backend;
+	unsigned entries;	    /* submission queue; 0: 512 */
+	unsigned command_buffers;   /* of COMMAND_BYTES each; 0: 1024 */
+	unsigned body_buffers;	    /* of BODY_BYTES each; 0: 64 */
+	uint64_t *starved;	    /* counts receives that had to wait for a buffer; may be NULL */
+};
+#define RING_COMMAND_BYTES 4096
+#define RING_BODY_BYTES 65536
+
+/*
+ * Makes the ring for the calling thread.  With RING_AUTO io_uring is used if a real operation works on it,
+ * else epoll; *why gets a static sentence about the choice for the log ("io_uring, deferred task work",
+ * "epoll: io_uring_setup: Operation not permitted").  0 or negative errno.
+ */
+int ring_new(const struct ring_settings *set, struct ring **r, const char **why);
+void ring_free(struct ring *r); /* every socket must be closed */
+enum ring_backend ring_kind(const struct ring *r);
+
+void ring_socket_init(struct ring_socket *s, const struct ring_handler *on); /* fd -1 */
+void ring_adopt(struct ring *r, struct ring_socket *s, int fd); /* an accepted or listening descriptor */
+
+void ring_accept(struct ring *r, struct ring_socket *s); /* goes on until failed() or ring_accept_stop() */
+void ring_accept_stop(struct ring *r, struct ring_socket *s);
+void ring_recv(struct ring *r, struct ring_socket *s, enum ring_room room);
+/* Copies the iovecs (1..4), not the bytes: those must stay until sent() or closed(). */
+void ring_send(struct ring *r, struct ring_socket *s, const struct iovec *iov, int count);
+/* Makes the socket and connects; 0, or -EMFILE and the like when there is no socket to be had. */
+int ring_connect(struct ring *r, struct ring_socket *s, const struct net_addr *to);
+void ring_shutdown(struct ring *r, struct ring_socket *s); /* our FIN; nothing may be sending */
+void ring_watch(struct ring *r, struct ring_socket *s);	   /* readability of fd (eventfd, pipe), level */
+/* Cancels what is in flight, closes the descriptor, then closed().  reset: RST instead of FIN. */
+void ring_close(struct ring *r, struct ring_socket *s, bool reset);
+
+static inline bool ring_busy(const struct ring_socket *s, enum ring_op op) { return s->busy & (1u << op); }
+
+/* Submits, waits at most timeout_ms (UINT32_MAX: for ever) for completions, calls their handlers. */
+int ring_run(struct ring *r, uint32_t timeout_ms); /* 0 or negative errno */
+/* The monotonic clock in ms, read once a turn of ring_run(). */
+uint64_t ring_now(const struct ring *r);
+/* What the ring can do and uses, for the log and metrics; valid as long as the ring. */
+const char *ring_describe(const struct ring *r);
+
+#endif

@@ -84,7 +84,7 @@ $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(B)/userspace/front.o $(B)/userspace/front%.o: $(SKEL)
+$(filter $(B)/userspace/front%.o,$(D_OBJ)): $(SKEL)
 
 # -g makes BTF; the multiarch include path is where Debian keeps asm/types.h
 $(B)/bpf/%.bpf.o: bpf/%.bpf.c Makefile

@@ -30,7 +30,8 @@ LIBS_BUILD := libbpf liburing libssl libcrypto libunbound libconfuse jansson lib
 
 VERSION := $(shell cat VERSION)
 WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
-           -Wwrite-strings -Wvla -Wundef -Wno-unused-parameter
+           -Wwrite-strings -Wvla -Wundef -Wno-unused-parameter \
+           -Wno-missing-field-initializers
 CFLAGS  ?= -O2 -g
 ALL_CFLAGS = -std=gnu11 $(WARN) -fno-strict-aliasing -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
              -DDANELAW_VERSION='"$(VERSION)"' -DDANELAW_PREFIX='"$(PREFIX)"' -I. -I$(B) $(SAN) $(CFLAGS)

@@ -102,6 +102,15 @@ static bool host_ok(const char *host, size_t len)
 	return len > 0;
 }
 
+static bool is_v6(const char *text, size_t len)
+{
+	char copy[NET_TEXT_MAX];
+	struct in6_addr ip;
+
+	snprintf(copy, sizeof(copy), "%.*s", (int)len, text);
+	return len < sizeof(copy) && inet_pton(AF_INET6, copy, &ip) == 1;
+}
+
 int net_split_host_port(const char *text, uint16_t default_port, char *host, size_t host_size, uint16_t *port)
 {
 	const char *begin = text, *end, *port_text = NULL;
@@ -129,16 +138,10 @@ int net_split_host_port(const char *text, uint16_t default_port, char *host, siz
 		number = parse_number(port_text, 65535);
 	if (number < 0 || (port_text && number == 0))
 		return -EINVAL;
+	if ((*text == '[' || memchr(begin, ':', len)) && !is_v6(begin, len))
+		return -EINVAL;
 	memcpy(host, begin, len);
 	host[len] = '\0';
-	if (strchr(host, ':')) {
-		struct in6_addr ip;
-
-		if (net_parse_ip(host, &ip))
-			return -EINVAL;
-	} else if (*text == '[') {
-		return -EINVAL;
-	}
 	*port = (uint16_t)number;
 	return 0;
 }

@@ -57,8 +57,6 @@ static void place(struct timer_wheel *w, struct timer *t, uint64_t earliest)
 
 	if (tick < earliest)
 		tick = earliest;
-	if (tick - w->tick > FARTHEST)
-		tick = w->tick + FARTHEST;
 	while (tick - w->tick >= 1ull << ((level + 1) * SLOT_BITS))
 		level++;
 	index = (unsigned)(tick >> (level * SLOT_BITS)) % SLOTS;
@@ -68,8 +66,10 @@ static void place(struct timer_wheel *w, struct timer *t, uint64_t earliest)
 
 void timer_set(struct timer_wheel *w, struct timer *t, uint64_t due_ms)
 {
+	uint64_t farthest = (w->tick + FARTHEST) * TICK_MS;
+
 	timer_cancel(w, t);
-	t->due = due_ms;
+	t->due = due_ms < farthest ? due_ms : farthest;
 	place(w, t, w->tick + 1);
 }
 

@@ -24,7 +24,10 @@ enum smtp_line {
 	SMTP_LINE_BARE_CR, /* a CR that is not followed by LF, inside the line */
 	SMTP_LINE_TOO_LONG /* no line end within max bytes */
 };
-/* Looks for a line in data[0..len).  *used: bytes of the line with its ending; *text_len: without. */
+/*
+ * Looks for a line in data[0..len).  *used: bytes of the line with its ending; *text_len: without.  TOO_LONG:
+ * both are max; MORE: both 0.
+ */
 enum smtp_line smtp_find_line(const uint8_t *data, size_t len, size_t max, size_t *used, size_t *text_len);
 
 /* ---- commands ---- */
@@ -38,7 +41,8 @@ const char *smtp_verb_name(enum smtp_verb v);
 
 enum smtp_syntax {
 	SMTP_SYNTAX_OK,
-	SMTP_SYNTAX_BAD_CHAR,	/* NUL, another control character; 8-bit outside MAIL, RCPT, VRFY, EXPN (RFC 6531) */
+	/* NUL, another control character but HT (a blank); 8-bit outside MAIL, RCPT, VRFY, EXPN (RFC 6531) */
+	SMTP_SYNTAX_BAD_CHAR,
 	SMTP_SYNTAX_BAD_ARG,	/* argument missing, or there where none may be */
 	SMTP_SYNTAX_EMPTY	/* an empty line */
 };
@@ -50,12 +54,12 @@ struct smtp_command {
 	/* MAIL and RCPT: */
 	bool size_given, requiretls;
 	bool body_binarymime;
-	uint64_t size;	  /* MAIL … SIZE= */
+	uint64_t size;	  /* MAIL … SIZE=; past 64 bits: UINT64_MAX */
 	/* BDAT: */
 	uint64_t chunk;
 	bool last;
 };
-/* line[0..len) without its CRLF.  The command points into it. */
+/* line[0..len) without its CRLF.  The command points into it; ->verb is set whatever the answer. */
 enum smtp_syntax smtp_parse_command(const char *line, size_t len, struct smtp_command *c);
 /* A host name or address literal as EHLO's argument may be (RFC 5321 4.1.3, lenient: [A-Za-z0-9._:[]-]). */
 bool smtp_helo_ok(const char *name, size_t len);
@@ -71,7 +75,7 @@ enum smtp_reply_line {
 	SMTP_REPLY_LAST,       /* a "250 …" line: the reply is whole */
 	SMTP_REPLY_BAD	       /* no reply line, codes differ, or too many lines */
 };
-/* One line without its CRLF. */
+/* One line without its CRLF.  The parser is zeroed for each reply. */
 enum smtp_reply_line smtp_parse_reply(struct smtp_reply_parser *p, const char *line, size_t len);
 
 /* ---- what an EHLO reply announces ---- */

@@ -34,6 +34,7 @@ enum proxy_parse proxy_header_parse(const uint8_t *data, size_t len, struct prox
 /* Facts about a client that a header may carry to a backend.  NULL or "": not known, not sent. */
 struct proxy_facts {
 	struct net_addr src, dst;
+	const char *name; /* the client's host name, looked up and confirmed; XCLIENT only */
 	bool tls;
 	const char *tls_version; /* "TLSv1.3" */
 	const char *tls_cipher;
@@ -47,8 +48,9 @@ struct proxy_facts {
 	const char *dane_verdict;
 };
 /*
- * Version 2 within budget bytes in all: addresses always, then SSL (version, cipher, CN), the DANE verdict,
- * ALPN, AUTHORITY, as long as each fits, then CRC32C.  out has PROXY_HEADER_MAX bytes.  Returns the length.
+ * Version 2 within budget bytes in all: addresses always, and the CRC32C that ends it; SSL (version, cipher,
+ * CN), the DANE verdict, ALPN, AUTHORITY, in this order, each that fits what the others left.  out has
+ * PROXY_HEADER_MAX bytes.  Returns the length.
  */
 size_t proxy_header_write_v2(uint8_t *out, size_t budget, const struct proxy_facts *f);
 size_t proxy_header_write_v2_local(uint8_t *out); /* for health checks: 16 bytes */
@@ -56,9 +58,10 @@ size_t proxy_header_write_v1(char *out, const struct proxy_facts *f); /* out: PR
 
 /*
  * The XCLIENT commands (one or more lines, each <= XCLIENT_LINE_MAX) with those facts that attributes (the
- * list of the backend's EHLO line, separated by blanks) names; ADDR and PORT last.  helo and proto
- * ("ESMTP", "SMTP") as the client used them.  Values in xtext (RFC 3461 4).  Returns the length, 0 if the
- * backend takes no ADDR.
+ * list of the backend's EHLO line, separated by blanks) names; ADDR and PORT last, in one line.  helo and
+ * proto ("ESMTP", "SMTP") as the client used them.  Values in xtext (RFC 3461 4); names that are listed but
+ * unknown, or no names, go as [UNAVAILABLE].  Returns the length; 0 if the backend takes no ADDR or size is
+ * too small (3 * XCLIENT_LINE_MAX + 1 always suffice).
  */
 size_t xclient_write(char *out, size_t size, const char *attributes, const struct proxy_facts *f, const char *helo,
 		     const char *proto);

@@ -47,23 +47,28 @@ struct ring_handler {
 };
 
 struct ring_socket {
-	int fd;
-	uint8_t busy;	 /* bit per enum ring_op in flight */
-	bool closing;	 /* ring_close() was called */
-	uint16_t tag;	 /* the ring's own */
 	const struct ring_handler *on;
-	struct ring_socket *next; /* the ring's own: starved, ready or closing list */
-	uint32_t events;	  /* the ring's own (epoll twin) */
-	struct iovec iov[4];	  /* the pieces of the send in flight */
-	int iov_count;
-	uint8_t room; /* enum ring_room of the receive in flight */
+	int fd;
+	bool closing;	 /* ring_close() was called */
+	uint8_t busy;	 /* bit per enum ring_op in flight */
+	/* The rest is the ring's own. */
+	uint8_t parked;	 /* bit per operation that is in flight here but not in the kernel yet */
+	uint8_t state;
+	uint8_t room;	 /* enum ring_room of the receive in flight */
+	uint8_t iov_count;
+	int error;	 /* of a connect that failed at once */
+	struct ring_socket *next, *prev;
+	union {
+		struct iovec iov[4];	/* the pieces of the send in flight */
+		struct sockaddr_in6 to; /* where the connect in flight goes; sockaddr_in fits too */
+	};
 };
 
 struct ring_settings {
 	enum ring_backend backend;
 	unsigned entries;	    /* submission queue; 0: 512 */
-	unsigned command_buffers;   /* of COMMAND_BYTES each; 0: 1024 */
-	unsigned body_buffers;	    /* of BODY_BYTES each; 0: 64 */
+	unsigned command_buffers;   /* at most, of RING_COMMAND_BYTES each; 0: 1024; made a power of two */
+	unsigned body_buffers;	    /* at most, of RING_BODY_BYTES each; 0: 64; made a power of two */
 	uint64_t *starved;	    /* counts receives that had to wait for a buffer; may be NULL */
 };
 #define RING_COMMAND_BYTES 4096
@@ -71,17 +76,20 @@ struct ring_settings {
 
 /*
  * Makes the ring for the calling thread.  With RING_AUTO io_uring is used if a real operation works on it,
- * else epoll; *why gets a static sentence about the choice for the log ("io_uring, deferred task work",
- * "epoll: io_uring_setup: Operation not permitted").  0 or negative errno.
+ * else epoll; *why gets a sentence about the choice for the log ("io_uring, deferred task work",
+ * "epoll: io_uring_setup: Operation not permitted"), valid until this thread's next call.  0 or negative errno.
  */
 int ring_new(const struct ring_settings *set, struct ring **r, const char **why);
 void ring_free(struct ring *r); /* every socket must be closed */
 enum ring_backend ring_kind(const struct ring *r);
 
 void ring_socket_init(struct ring_socket *s, const struct ring_handler *on); /* fd -1 */
-void ring_adopt(struct ring *r, struct ring_socket *s, int fd); /* an accepted or listening descriptor */
+/* Takes over an accepted, listening or watched descriptor; an accepted one must be non-blocking. */
+void ring_adopt(struct ring *r, struct ring_socket *s, int fd);
 
-void ring_accept(struct ring *r, struct ring_socket *s); /* goes on until failed() or ring_accept_stop() */
+/* Goes on until failed(), ring_accept_stop() or ring_close(). */
+void ring_accept(struct ring *r, struct ring_socket *s);
+/* Connections the kernel has handed over already may still come; harmless if nothing is being accepted. */
 void ring_accept_stop(struct ring *r, struct ring_socket *s);
 void ring_recv(struct ring *r, struct ring_socket *s, enum ring_room room);
 /* Copies the iovecs (1..4), not the bytes: those must stay until sent() or closed(). */
@@ -90,7 +98,10 @@ void ring_send(struct ring *r, struct ring_socket *s, const struct iovec *iov, i
 int ring_connect(struct ring *r, struct ring_socket *s, const struct net_addr *to);
 void ring_shutdown(struct ring *r, struct ring_socket *s); /* our FIN; nothing may be sending */
 void ring_watch(struct ring *r, struct ring_socket *s);	   /* readability of fd (eventfd, pipe), level */
-/* Cancels what is in flight, closes the descriptor, then closed().  reset: RST instead of FIN. */
+/*
+ * Cancels what is in flight, closes the descriptor, then closed().  reset: RST instead of FIN.  Right also for
+ * a socket without a descriptor (fd -1); a second call is a bug (assert).
+ */
 void ring_close(struct ring *r, struct ring_socket *s, bool reset);
 
 static inline bool ring_busy(const struct ring_socket *s, enum ring_op op) { return s->busy & (1u << op); }

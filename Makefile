@@ -65,7 +65,7 @@ help:
 	@echo "make install DESTDIR= PREFIX=;  make clean"
 
 have-libs:
-	@$(PKGCONF) --exists $(LIBS_BUILD) && command -v $(CLANG) >/dev/null || { \
+	@$(PKGCONF) --libs $(LIBS_BUILD) >/dev/null && command -v $(CLANG) >/dev/null || { \
 	  echo "danelaw: libraries or clang are missing; as root:  make deps   (or apt-get install $(PKGS_BUILD))" >&2; exit 1; }
 
 deps:

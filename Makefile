@@ -94,7 +94,7 @@ $(B)/bpf/%.bpf.o: bpf/%.bpf.c Makefile
 	  -I. -I/usr/include/$(shell $(CC) -dumpmachine | sed 's/-pc-/-/') -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<
 
 $(B)/bpf/%.skel.h: $(B)/bpf/%.bpf.o
-	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $* > $@
+	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/man/man5 \

@@ -18,6 +18,8 @@ FUZZ_SECONDS ?= 600
 $(UNIT) $(PACKETS): %: %.o $(B)/libdanelaw.a
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(B)/libdanelaw.a -lcmocka $(LIBS_D)
 
+$(PACKETS:%=%.o): $(SKEL)
+
 # tests that need a fake in place of a room:  $(B)/tests/unit/x_test: $(B)/tests/unit/fake_y.o
 -include $(wildcard tests/unit/*.mk)
 -include $(wildcard tests/bench/*.mk) $(wildcard tests/vm/*.mk)

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What kernel programs, daemon and danelawctl share: keys and values of the pinned maps.
+ *
+ * Made to be read with bpftool: ports in host order, units in the names of fields, addresses as bytes in
+ * network order, IPv4 v4-mapped (::ffff:a.b.c.d) wherever one map serves both families.  Fixed widths, no
+ * hidden padding, sizes asserted.  A change of meaning that keeps the sizes needs a new FRONT_ABI: maps of an
+ * earlier run are taken over only when abi and sizes agree.
+ */
+#ifndef DANELAW_ABI_H
+#define DANELAW_ABI_H
+
+#include <linux/types.h>
+
+#define FRONT_ABI 1
+
+enum {
+	FRONT_VIPS_MAX = 16384,
+	FRONT_LISTENERS_MAX = 64,
+	FRONT_WORKERS_MAX = 256,
+	FRONT_CPUS_MAX = 1024,
+	FRONT_RULES_MAX = 65536,     /* deny4, deny6, allow4, allow6: entries made by hand */
+	FRONT_LIST_MAX = 1 << 20,    /* prefixes of the bulk lists, a family */
+	FRONT_TEXT = 40,
+	FRONT_NO_WORKER = 0xffffffff,
+};
+
+enum front_verdict { VERDICT_PASS, VERDICT_DROP, VERDICT_TX };
+
+enum front_reason {
+#define REASON(number, symbol, verdict, sentence) REASON_##symbol = number,
+#include "bpf/reasons.def"
+#define REASON(number, symbol, verdict, sentence) +1
+	REASON_COUNT = 0
+#include "bpf/reasons.def"
+};
+
+enum steer_reason {
+#define STEER(number, symbol, sentence) STEER_##symbol = number,
+#include "bpf/reasons.def"
+#define STEER(number, symbol, sentence) +1
+	STEER_COUNT = 0
+#include "bpf/reasons.def"
+};
+
+/* front_stats, steer_stats: one entry a CPU, one named counter a reason */
+struct front_stats {
+#define REASON(number, symbol, verdict, sentence) __u64 symbol;
+#include "bpf/reasons.def"
+};
+
+struct steer_stats {
+#define STEER(number, symbol, sentence) __u64 symbol;
+#include "bpf/reasons.def"
+};
+
+#define REASON(number, symbol, verdict, sentence)                                                                    \
+	_Static_assert(__builtin_offsetof(struct front_stats, symbol) == 8 * (number), "rows of reasons.def in order");
+#define STEER(number, symbol, sentence)                                                                              \
+	_Static_assert(__builtin_offsetof(struct steer_stats, symbol) == 8 * (number), "rows of reasons.def in order");
+#include "bpf/reasons.def"
+
+/* front_config[0] */
+struct front_config {
+	__u32 abi;
+	__u32 deny_list; /* which of list4_a/list4_b (list6_…) is read: 0 or 1 */
+};
+_Static_assert(sizeof(struct front_config) == 8, "front_config");
+
+/* vips; ip all zero: every IPv6 address; ::ffff:0.0.0.0: every IPv4 address; port 0: the address alone (fragments) */
+struct vip_key {
+	__u8 ip[16];
+	__u16 port; /* host order */
+	__u16 zero;
+};
+_Static_assert(sizeof(struct vip_key) == 20, "vip_key");
+
+struct vip {
+	__u32 listener;
+	char text[60]; /* "192.0.2.25 port 25" */
+};
+_Static_assert(sizeof(struct vip) == 64, "vip");
+
+/* vip_ports: sixteen ports an element, four bits a port, so that most packets are told apart by one load */
+enum vip_port_bits { VIP_EXACT4 = 1, VIP_ANY4 = 2, VIP_EXACT6 = 4, VIP_ANY6 = 8 };
+enum { VIP_PORTS_PER_WORD = 16, VIP_PORT_WORDS = 65536 / VIP_PORTS_PER_WORD };
+
+/* deny4, allow4, list4_*: keys of longest-prefix maps; prefixlen counts bits of ip */
+struct prefix4 {
+	__u32 prefixlen;
+	__u8 ip[4];
+};
+struct prefix6 {
+	__u32 prefixlen;
+	__u8 ip[16];
+};
+_Static_assert(sizeof(struct prefix4) == 8 && sizeof(struct prefix6) == 20, "prefixes");
+
+struct rule {
+	__u64 hits; /* packets that matched */
+	char comment[FRONT_TEXT];
+};
+_Static_assert(sizeof(struct rule) == 48, "rule");
+
+/* steer_state[0]: two rows of sockets a listener; a new process fills the other row and then flips generation */
+struct steer_state {
+	__u32 generation;
+	__u32 workers;
+};
+_Static_assert(sizeof(struct steer_state) == 8, "steer_state");
+
+/* cpu_worker[row * FRONT_CPUS_MAX + cpu]; sockets[socket_slot()] */
+static inline __u32 cpu_slot(__u32 generation, __u32 cpu)
+{
+	return (generation & 1) * FRONT_CPUS_MAX + cpu;
+}
+
+static inline __u32 socket_slot(__u32 generation, __u32 listener, __u32 worker)
+{
+	return ((generation & 1) * FRONT_LISTENERS_MAX + listener) * FRONT_WORKERS_MAX + worker;
+}
+
+/* workers: the readable twin of sockets, which carries no type information */
+struct worker_key {
+	__u32 generation;
+	__u32 listener;
+	__u32 worker;
+};
+struct worker {
+	__u64 socket_cookie; /* "sk:" of `ss -e`, in hex there */
+	__u32 pid;
+	__u32 zero;
+};
+_Static_assert(sizeof(struct worker_key) == 12 && sizeof(struct worker) == 16, "workers");
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Every map, once.  The loader pins each under its own name.  Names are at most 15 bytes, as the kernel
+ * keeps no more.  Array maps are keyed by a plain int and tries by a struct, else the kernel refuses their
+ * type information (array_map_check_btf(), trie_check_btf()) and bpftool would print hex.
+ */
+#ifndef DANELAW_MAPS_H
+#define DANELAW_MAPS_H
+
+#include <linux/bpf.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "bpf/abi.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, FRONT_VIPS_MAX);
+	__type(key, struct vip_key);
+	__type(value, struct vip);
+} vips SEC(".maps");
+
+#ifdef DANELAW_FRONT
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct front_stats);
+} front_stats SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct front_config);
+} front_config SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, VIP_PORT_WORDS);
+	__type(key, __u32);
+	__type(value, __u64);
+} vip_ports SEC(".maps");
+
+#define PREFIX_MAP(name, prefix, entries)                                                                            \
+	struct {                                                                                                     \
+		__uint(type, BPF_MAP_TYPE_LPM_TRIE);                                                                 \
+		__uint(max_entries, entries);                                                                        \
+		__uint(map_flags, BPF_F_NO_PREALLOC);                                                                \
+		__type(key, struct prefix);                                                                          \
+		__type(value, struct rule);                                                                          \
+	} name SEC(".maps")
+
+PREFIX_MAP(allow4, prefix4, FRONT_RULES_MAX);
+PREFIX_MAP(allow6, prefix6, FRONT_RULES_MAX);
+PREFIX_MAP(deny4, prefix4, FRONT_RULES_MAX);
+PREFIX_MAP(deny6, prefix6, FRONT_RULES_MAX);
+/* Bulk lists, two of each: one is read while the other is filled, front_config.deny_list swaps them. */
+PREFIX_MAP(list4_a, prefix4, FRONT_LIST_MAX);
+PREFIX_MAP(list4_b, prefix4, FRONT_LIST_MAX);
+PREFIX_MAP(list6_a, prefix6, FRONT_LIST_MAX);
+PREFIX_MAP(list6_b, prefix6, FRONT_LIST_MAX);
+#endif
+
+#ifdef DANELAW_STEER
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct steer_stats);
+} steer_stats SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct steer_state);
+} steer_state SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2 * FRONT_CPUS_MAX);
+	__type(key, __u32);
+	__type(value, __u32);
+} cpu_worker SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__uint(max_entries, 2 * FRONT_LISTENERS_MAX * FRONT_WORKERS_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} sockets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 2 * FRONT_LISTENERS_MAX * FRONT_WORKERS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct worker_key);
+	__type(value, struct worker);
+} workers SEC(".maps");
+#endif
+
+#endif

@@ -34,7 +34,18 @@ struct front_settings {
 	const struct front_vip *vips;
 	size_t vip_count;
 	unsigned listeners, workers;
+	bool plain_bind;	/* no steering: listeners bind their addresses themselves */
 };
+
+/* What the kernel side counts, a row each, in an order that never changes within a version. */
+struct front_count_info {
+	const char *group;	/* "front" (packets) or "steer" (new connections) */
+	const char *symbol;
+	const char *verdict;	/* "pass", "drop", "tx"; "" of steer */
+	const char *sentence;
+};
+extern const struct front_count_info front_count_info[];
+extern const size_t front_count_rows;
 
 /*
  * Loads, attaches, pins.  A pinned link of an earlier run is taken over by link update, so the front is never
@@ -43,9 +54,16 @@ struct front_settings {
 int front_open(const struct front_settings *set, struct front **out, char *err, size_t err_size);
 /* "edge0 native (veth)", … one an interface, for the log; valid as long as f. */
 const char *front_describe(const struct front *f);
-/* Hands connections of a listener that arrive on the CPUs of worker (see front_map_cpus) to this listening socket. */
+/*
+ * Hands connections of a listener that arrive on the CPUs of worker (see front_map_cpus) to this listening socket.
+ * Any listening TCP socket serves, whatever it is bound to: one on [::1]:0 without IPV6_V6ONLY takes every
+ * address of both families, and is reached by nobody else.  It leaves the row by itself when it is closed.
+ */
 int front_set_socket(struct front *f, unsigned listener, unsigned worker, int fd);
-/* cpu_worker[cpu] = worker; CPUs beyond count are spread by hash. */
+/*
+ * cpu_worker[cpu] = worker; CPUs beyond count are spread by hash.  With this call the sockets of this process
+ * take over from those of an earlier one, at once and for new connections only: call it when all are set.
+ */
 int front_map_cpus(struct front *f, const uint32_t *cpu_worker, size_t count);
 /*
  * Replaces the deny list by the prefixes of the files (already open: the daemon may not be allowed to).
@@ -53,6 +71,8 @@ int front_map_cpus(struct front *f, const uint32_t *cpu_worker, size_t count);
  */
 int front_load_deny(struct front *f, FILE *const *files, const char *const *names, size_t n, size_t *count, char *err,
 		    size_t err_size);
+/* counts[front_count_rows], summed over CPUs; 0 or negative errno. */
+int front_read_counts(const struct front *f, uint64_t *counts);
 /* detach: remove links and pins (SIGTERM of a front that is not to outlive the daemon); else they stay. */
 void front_close(struct front *f, bool detach);
 

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Loads the kernel side and holds it.
+ *
+ * Order matters for a restart under traffic: programs and maps first, the maps filled, and only then the
+ * links are created or updated, so that the first packet a new program sees finds its configuration.  After
+ * that only map descriptors are used, which needs no capability.
+ */
+#include "userspace/front_parts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "bpf/front.skel.h"
+#include "bpf/steer.skel.h"
+
+static int check_kernel(struct front_err err)
+{
+	unsigned major = 0, minor = 0;
+	struct utsname uts;
+
+	if (uname(&uts) || sscanf(uts.release, "%u.%u", &major, &minor) != 2)
+		return 0; /* an odd name is no proof of an old kernel */
+	if (major < 6 || (major == 6 && minor < 1))
+		return front_fail(err, -ENOSYS, "the kernel is %s; the front needs Linux 6.1 or newer", uts.release);
+	return 0;
+}
+
+static int load(struct bpf_object *obj, const char *what, struct front_err err)
+{
+	int code = front_pin_maps(obj, err);
+
+	if (code)
+		return code;
+	front_listen();
+	code = bpf_object__load(obj);
+	if (code == -EPERM)
+		return front_fail(err, code, "loading the %s program is not permitted: it needs root (CAP_BPF, CAP_NET_ADMIN, "
+				  "CAP_PERFMON)", what);
+	if (code)
+		return front_fail(err, code, "the kernel does not load the %s program: %s (%s)", what, strerror(-code),
+				  front_heard());
+	return 0;
+}
+
+/* A descriptor of our own, since the skeleton's go when it is destroyed. */
+static int keep(const struct bpf_map *map)
+{
+	return fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 3);
+}
+
+static int set_config(struct front *f, struct front_err err)
+{
+	struct front_config config = { 0 };
+	uint32_t zero = 0;
+
+	if (bpf_map_lookup_elem(f->front_config, &zero, &config))
+		return front_fail(err, -errno, "cannot read the front's configuration map: %s", strerror(errno));
+	config.abi = FRONT_ABI;
+	if (bpf_map_update_elem(f->front_config, &zero, &config, BPF_ANY))
+		return front_fail(err, -errno, "cannot write the front's configuration map: %s", strerror(errno));
+	return 0;
+}
+
+static void vip_key(const struct in6_addr *ip, uint16_t port, struct vip_key *key)
+{
+	memset(key, 0, sizeof(*key));
+	memcpy(key->ip, ip->s6_addr, 16);
+	key->port = port;
+}
+
+static bool is_any(const struct in6_addr *ip)
+{
+	static const struct in6_addr any = IN6ADDR_ANY_INIT;
+	static const uint8_t any4[16] = { [10] = 0xff, [11] = 0xff };
+
+	return !memcmp(ip, &any, 16) || !memcmp(ip, any4, 16);
+}
+
+static int put_vip(int map, const struct in6_addr *ip, uint16_t port, uint32_t listener)
+{
+	char text[NET_TEXT_MAX];
+	struct vip vip = { .listener = listener };
+	struct vip_key key;
+
+	vip_key(ip, port, &key);
+	net_ip_text(ip, text);
+	if (is_any(ip))
+		strcpy(text, net_is_v4(ip) ? "any IPv4" : "any IPv6");
+	if (port)
+		snprintf(vip.text, sizeof(vip.text), "%.45s port %u", text, port);
+	else
+		snprintf(vip.text, sizeof(vip.text), "%.45s (no port)", text);
+	return bpf_map_update_elem(map, &key, &vip, BPF_ANY) ? -errno : 0;
+}
+
+static bool vip_wanted(const struct front_settings *set, const struct vip_key *key)
+{
+	size_t i;
+
+	for (i = 0; i < set->vip_count; i++)
+		if (!memcmp(key->ip, set->vips[i].ip.s6_addr, 16) && (!key->port || key->port == set->vips[i].port))
+			return true;
+	return false;
+}
+
+/* Rows of an earlier configuration; collected first, since a hash may start over when walked while it shrinks. */
+static int drop_old_vips(int map, const struct front_settings *set)
+{
+	struct vip_key *old = calloc(FRONT_VIPS_MAX, sizeof(*old)), key, *at = NULL;
+	size_t count = 0;
+
+	if (!old)
+		return -ENOMEM;
+	while (count < FRONT_VIPS_MAX && !bpf_map_get_next_key(map, at, &key)) {
+		if (!vip_wanted(set, &key))
+			old[count++] = key;
+		at = &key;
+	}
+	while (count)
+		bpf_map_delete_elem(map, &old[--count]);
+	free(old);
+	return 0;
+}
+
+static uint64_t port_bits(const struct in6_addr *ip)
+{
+	if (net_is_v4(ip))
+		return is_any(ip) ? VIP_ANY4 : VIP_EXACT4;
+	return is_any(ip) ? VIP_ANY6 : VIP_EXACT6;
+}
+
+static int set_ports(int map, const struct front_settings *set)
+{
+	uint64_t words[VIP_PORT_WORDS] = { 0 }, now;
+	uint32_t i;
+
+	for (i = 0; i < set->vip_count; i++) {
+		uint16_t port = set->vips[i].port;
+
+		words[port / VIP_PORTS_PER_WORD] |= port_bits(&set->vips[i].ip) << (port % VIP_PORTS_PER_WORD * 4);
+	}
+	for (i = 0; i < VIP_PORT_WORDS; i++)
+		if (bpf_map_lookup_elem(map, &i, &now) ||
+		    (now != words[i] && bpf_map_update_elem(map, &i, &words[i], BPF_ANY)))
+			return -errno;
+	return 0;
+}
+
+static int set_vips(struct front *f, const struct front_settings *set, struct front_err err)
+{
+	int code = 0;
+	size_t i;
+
+	if (set->vip_count > FRONT_VIPS_MAX / 2)
+		return front_fail(err, -E2BIG, "%zu addresses are configured; the front takes %d", set->vip_count, FRONT_VIPS_MAX / 2);
+	for (i = 0; i < set->vip_count && !code; i++) {
+		code = put_vip(f->vips, &set->vips[i].ip, set->vips[i].port, set->vips[i].listener);
+		if (!code)
+			code = put_vip(f->vips, &set->vips[i].ip, 0, set->vips[i].listener);
+	}
+	if (!code)
+		code = drop_old_vips(f->vips, set);
+	if (!code && f->vip_ports >= 0)
+		code = set_ports(f->vip_ports, set);
+	return code ? front_fail(err, code, "cannot write the addresses into the front's maps: %s", strerror(-code)) : 0;
+}
+
+static int load_front(struct front *f, const struct front_settings *set, struct front_err err)
+{
+	struct front_bpf *skel = front_bpf__open();
+	int code;
+	size_t i;
+
+	if (!skel)
+		return front_fail(err, -errno, "cannot open the front's object: %s", strerror(errno));
+	code = load(skel->obj, "XDP", err);
+	if (code)
+		goto out;
+	f->vips = keep(skel->maps.vips);
+	f->vip_ports = keep(skel->maps.vip_ports);
+	f->front_config = keep(skel->maps.front_config);
+	f->front_stats = keep(skel->maps.front_stats);
+	f->deny_list[0][0] = keep(skel->maps.list4_a);
+	f->deny_list[0][1] = keep(skel->maps.list6_a);
+	f->deny_list[1][0] = keep(skel->maps.list4_b);
+	f->deny_list[1][1] = keep(skel->maps.list6_b);
+	code = set_config(f, err);
+	if (!code)
+		code = set_vips(f, set, err);
+	if (!code)
+		code = front_pin_prog(bpf_program__fd(skel->progs.front), "front", err);
+	for (i = 0; i < set->interface_count && !code; i++) {
+		code = front_attach_xdp(bpf_program__fd(skel->progs.front), set->interfaces[i], set->generic_allowed,
+					&f->links[i], err);
+		f->link_count++;
+	}
+out:
+	front_bpf__destroy(skel);
+	return code;
+}
+
+static int load_steer(struct front *f, const struct front_settings *set, struct front_err err)
+{
+	struct steer_bpf *skel = steer_bpf__open();
+	struct steer_state state;
+	uint32_t zero = 0;
+	int code;
+
+	if (!skel)
+		return front_fail(err, -errno, "cannot open the steering object: %s", strerror(errno));
+	code = load(skel->obj, "sk_lookup", err);
+	if (code)
+		goto out;
+	if (f->vips < 0)
+		f->vips = keep(skel->maps.vips);
+	f->steer_state = keep(skel->maps.steer_state);
+	f->cpu_worker = keep(skel->maps.cpu_worker);
+	f->sockets = keep(skel->maps.sockets);
+	f->workers = keep(skel->maps.workers);
+	f->steer_stats = keep(skel->maps.steer_stats);
+	if (bpf_map_lookup_elem(f->steer_state, &zero, &state))
+		code = front_fail(err, -errno, "cannot read the state of steering: %s", strerror(errno));
+	f->generation = state.generation + 1;
+	if (!code && !set->interface_count)
+		code = set_vips(f, set, err);
+	if (!code)
+		code = front_pin_prog(bpf_program__fd(skel->progs.steer), "steer", err);
+	if (!code)
+		code = front_attach_steer(bpf_program__fd(skel->progs.steer), &f->steer_link, err);
+out:
+	steer_bpf__destroy(skel);
+	return code;
+}
+
+static void describe(struct front *f)
+{
+	size_t i, size;
+	FILE *out = open_memstream(&f->description, &size);
+
+	if (!out)
+		return;
+	for (i = 0; i < f->link_count; i++)
+		fprintf(out, "%s%s %s (%s)", i ? ", " : "", f->links[i].interface,
+			f->links[i].native ? "native" : "generic: slow, for tests only", f->links[i].driver);
+	if (f->steer_link >= 0)
+		fprintf(out, "%sconnections steered to %u workers", i ? ", " : "", f->worker_count);
+	fclose(out);
+}
+
+static struct front *front_new(const struct front_settings *set)
+{
+	struct front *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->links = calloc(set->interface_count + 1, sizeof(*f->links));
+	if (!f->links) {
+		free(f);
+		return NULL;
+	}
+	f->steer_link = -1;
+	f->vips = f->vip_ports = f->front_config = f->front_stats = -1;
+	f->deny_list[0][0] = f->deny_list[0][1] = f->deny_list[1][0] = f->deny_list[1][1] = -1;
+	f->steer_state = f->cpu_worker = f->sockets = f->workers = f->steer_stats = -1;
+	f->listeners = set->listeners;
+	f->worker_count = set->workers;
+	return f;
+}
+
+int front_open(const struct front_settings *set, struct front **out, char *text, size_t size)
+{
+	struct front_err err = { text, size };
+	struct front *f;
+	size_t i;
+	int code;
+
+	if (size)
+		text[0] = 0;
+	if (set->listeners > FRONT_LISTENERS_MAX || set->workers > FRONT_WORKERS_MAX)
+		return front_fail(err, -E2BIG, "%u listeners and %u workers are configured; the front takes %d and %d", set->listeners,
+				  set->workers, FRONT_LISTENERS_MAX, FRONT_WORKERS_MAX);
+	f = front_new(set);
+	if (!f)
+		return front_fail(err, -ENOMEM, "out of memory");
+	code = check_kernel(err);
+	if (!code)
+		code = front_pin_dirs(err);
+	if (!code)
+		code = front_check_netns(err);
+	if (!code && set->interface_count)
+		code = load_front(f, set, err);
+	if (!code && !set->plain_bind)
+		code = load_steer(f, set, err);
+	if (code) {
+		for (i = 0; i < f->link_count; i++)
+			front_undo_link(&f->links[i]);
+		front_close(f, false);
+		return code;
+	}
+	front_drop_other_links(set->interfaces, set->interface_count);
+	describe(f);
+	*out = f;
+	return 0;
+}
+
+const char *front_describe(const struct front *f)
+{
+	return f->description ? f->description : "nothing attached";
+}
+
+int front_set_socket(struct front *f, unsigned listener, unsigned worker, int fd)
+{
+	struct worker_key key = { f->generation, listener, worker };
+	uint32_t slot = socket_slot(f->generation, listener, worker);
+	struct worker twin = { .pid = (uint32_t)getpid() };
+	socklen_t size = sizeof(twin.socket_cookie);
+	uint64_t value = (uint64_t)fd;
+
+	if (listener >= FRONT_LISTENERS_MAX || worker >= FRONT_WORKERS_MAX)
+		return -EINVAL;
+	if (bpf_map_update_elem(f->sockets, &slot, &value, BPF_ANY))
+		return -errno;
+	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &twin.socket_cookie, &size))
+		return -errno;
+	return bpf_map_update_elem(f->workers, &key, &twin, BPF_ANY) ? -errno : 0;
+}
+
+/* Twins of generations before the last; best effort, they only inform. */
+static void drop_old_twins(struct front *f)
+{
+	struct worker_key key, *at = NULL, old[64];
+	size_t count;
+
+	do {
+		count = 0;
+		at = NULL;
+		while (count < 64 && !bpf_map_get_next_key(f->workers, at, &key)) {
+			if (f->generation - key.generation > 1)
+				old[count++] = key;
+			at = &key;
+		}
+		for (size_t i = 0; i < count; i++)
+			bpf_map_delete_elem(f->workers, &old[i]);
+	} while (count == 64);
+}
+
+int front_map_cpus(struct front *f, const uint32_t *cpu_worker, size_t count)
+{
+	struct steer_state state = { .generation = f->generation, .workers = f->worker_count };
+	uint32_t cpu, zero = 0, slot, owner;
+
+	for (cpu = 0; cpu < FRONT_CPUS_MAX; cpu++) {
+		slot = cpu_slot(f->generation, cpu);
+		owner = cpu < count ? cpu_worker[cpu] : FRONT_NO_WORKER;
+		if (bpf_map_update_elem(f->cpu_worker, &slot, &owner, BPF_ANY))
+			return -errno;
+	}
+	if (bpf_map_update_elem(f->steer_state, &zero, &state, BPF_ANY))
+		return -errno;
+	drop_old_twins(f);
+	return 0;
+}
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+void front_close(struct front *f, bool detach)
+{
+	size_t i;
+
+	if (!f)
+		return;
+	if (detach)
+		front_unpin_all();
+	for (i = 0; i < f->link_count; i++)
+		close_fd(f->links[i].fd);
+	close_fd(f->steer_link);
+	for (i = 0; i < 4; i++)
+		close_fd(f->deny_list[i / 2][i % 2]);
+	close_fd(f->vips);
+	close_fd(f->vip_ports);
+	close_fd(f->front_config);
+	close_fd(f->front_stats);
+	close_fd(f->steer_state);
+	close_fd(f->cpu_worker);
+	close_fd(f->sockets);
+	close_fd(f->workers);
+	close_fd(f->steer_stats);
+	free(f->links);
+	free(f->description);
+	free(f);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The kernel side's counters for the daemon's metrics: per-CPU structs of reasons.def, summed into one row. */
+#include "userspace/front_parts.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+const struct front_count_info front_count_info[] = {
+#define VERDICT_NAME_PASS "pass"
+#define VERDICT_NAME_DROP "drop"
+#define VERDICT_NAME_TX "tx"
+#define REASON(number, symbol, verdict, sentence) { "front", #symbol, VERDICT_NAME_##verdict, sentence },
+#include "bpf/reasons.def"
+#define STEER(number, symbol, sentence) { "steer", #symbol, "", sentence },
+#include "bpf/reasons.def"
+};
+const size_t front_count_rows = REASON_COUNT + STEER_COUNT;
+
+static int add(int map, uint64_t *counts, size_t rows)
+{
+	int cpus = libbpf_num_possible_cpus(), cpu, code = 0;
+	uint32_t zero = 0;
+	uint64_t *values;
+	size_t i;
+
+	if (map < 0)
+		return 0;
+	if (cpus < 0)
+		return cpus;
+	values = calloc((size_t)cpus, rows * sizeof(*values));
+	if (!values)
+		return -ENOMEM;
+	if (bpf_map_lookup_elem(map, &zero, values))
+		code = -errno;
+	for (cpu = 0; !code && cpu < cpus; cpu++)
+		for (i = 0; i < rows; i++)
+			counts[i] += values[(size_t)cpu * rows + i];
+	free(values);
+	return code;
+}
+
+int front_read_counts(const struct front *f, uint64_t *counts)
+{
+	size_t i;
+	int code;
+
+	for (i = 0; i < front_count_rows; i++)
+		counts[i] = 0;
+	code = add(f->front_stats, counts, REASON_COUNT);
+	return code ? code : add(f->steer_stats, counts + REASON_COUNT, STEER_COUNT);
+}

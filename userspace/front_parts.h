@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What front.c, front_pins.c, front_attach.c, front_busy.c and front_lists.c share; nobody else includes it.
+ */
+#ifndef DANELAW_FRONT_PARTS_H
+#define DANELAW_FRONT_PARTS_H
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/abi.h"
+#include "userspace/front.h"
+
+/* An error as sentences, written once: the first thing that went wrong is the one that is told. */
+struct front_err {
+	char *text;
+	size_t size;
+};
+/* Returns code, so that a failing function ends in `return front_fail(err, -EINVAL, "…")`. */
+int front_fail(struct front_err err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* libbpf's own messages since front_listen(), the last warnings of it as one line; "" when it said nothing. */
+void front_listen(void);
+const char *front_heard(void);
+
+union front_prefix {
+	struct prefix4 v4;
+	struct prefix6 v6;
+};
+
+struct front_link {
+	char interface[64];
+	unsigned ifindex;
+	char driver[32];
+	bool native;
+	bool fresh; /* attached by us just now, not taken over */
+	int fd;
+};
+
+struct front {
+	struct front_link *links;
+	size_t link_count;
+	int steer_link;		/* -1: no steering */
+	int vips, vip_ports, front_config, front_stats, deny_list[2][2]; /* [a, b][v4, v6] */
+	int steer_state, cpu_worker, sockets, workers, steer_stats;
+	uint32_t generation;	/* ours */
+	unsigned listeners, worker_count;
+	char *description;
+};
+
+/* --- front_pins.c --- */
+int front_pin_dirs(struct front_err err);
+/* Lets obj's maps be found or made under FRONT_PIN_DIR/maps; maps of another shape than ours are let go. */
+int front_pin_maps(struct bpf_object *obj, struct front_err err);
+int front_pin_prog(int fd, const char *name, struct front_err err);
+void front_unpin_all(void);
+
+/* --- front_attach.c --- */
+/* Attaches prog to the interface, or takes the pinned link over; fills *link. */
+int front_attach_xdp(int prog, const char *interface, bool generic_allowed, struct front_link *link, struct front_err err);
+/* Takes the pin of a link away again that front_attach_xdp() made new. */
+void front_undo_link(const struct front_link *link);
+/* Refuses to touch pins that belong to another network namespace. */
+int front_check_netns(struct front_err err);
+int front_attach_steer(int prog, int *link, struct front_err err);
+/* Detaches pinned links of interfaces that are no longer ours. */
+void front_drop_other_links(char *const *interfaces, size_t count);
+
+/* --- front_busy.c --- */
+/* Says in err why prog could not be attached (errno code, positive) and what to do. */
+int front_explain_attach(int prog, const char *interface, unsigned ifindex, int code, bool native, struct front_err err);
+void front_driver(const char *interface, char out[32]);
+
+#endif

@@ -28,7 +28,10 @@
 int dane_name_host(const char *text, char out[DANE_NAME_MAX]);
 /* "_<port>._tcp.<base>" (RFC 6698 3); 0, or -ENAMETOOLONG. */
 int dane_name_tlsa(const char *base, uint16_t port, char out[DANE_NAME_MAX]);
-/* An uncompressed wire name as text in the one form; "." for the root.  0, or -EINVAL for anything dane_name_host() refuses. */
+/*
+ * An uncompressed wire name as text in lower case, "." for the root.  0: a host name (or the root) in the one form;
+ * 1: well-formed but no host name (out is for showing: odd bytes are '?'); -EINVAL: malformed, out is "".
+ */
 int dane_name_wire(const uint8_t *wire, size_t len, char out[DANE_NAME_MAX]);
 
 /* ---- answers ---- */
@@ -36,7 +39,10 @@ int dane_name_wire(const uint8_t *wire, size_t len, char out[DANE_NAME_MAX]);
 enum dane_type { DANE_A = 1, DANE_NS = 2, DANE_CNAME = 5, DANE_MX = 15, DANE_AAAA = 28, DANE_TLSA = 52 };
 const char *dane_type_name(uint16_t type); /* "TLSA"; "TYPE" for others */
 
-/* RFC 7672 2.1.1.  A denial is NODATA or NXDOMAIN; an insecure one (opt-out, unsigned zone) is as normal as a secure one. */
+/*
+ * RFC 7672 2.1.1.  A denial is NODATA or NXDOMAIN; an insecure one (opt-out, unsigned zone) is as normal as a
+ * secure one.
+ */
 enum dane_answer { DANE_FAILED, DANE_SECURE, DANE_INSECURE, DANE_DENIED_SECURE, DANE_DENIED_INSECURE };
 const char *dane_answer_name(enum dane_answer a); /* "failed", "secure", … */
 static inline bool dane_has_data(enum dane_answer a) { return a == DANE_SECURE || a == DANE_INSECURE; }
@@ -97,7 +103,8 @@ struct dane_rules {
  * Splits RDATA of any length and judges it (rules NULL: SMTP's).  r is filled as far as the bytes go (r->data
  * points into rdata), for showing; only DANE_USABLE may be given to tls.
  */
-enum dane_fault dane_record_read(const struct dane_rules *rules, const uint8_t *rdata, size_t len, struct dane_record *r);
+enum dane_fault dane_record_read(const struct dane_rules *rules, const uint8_t *rdata, size_t len,
+				 struct dane_record *r);
 /* "3 1 1 8d4a…", whole; returns what snprintf would. */
 int dane_record_text(const struct dane_record *r, char *out, size_t size);
 
@@ -122,19 +129,20 @@ struct dane_records *dane_records_copy(const struct dane_records *r);
 struct dane_key {
 	uint64_t word[2];
 };
-struct dane_key dane_records_key(const struct dane_records *r, const char *base, const char *const *names, size_t name_count);
+struct dane_key dane_records_key(const struct dane_records *r, const char *base, const char (*names)[DANE_NAME_MAX],
+				 size_t name_count);
 
 /* ---- what follows: duties ---- */
 
 enum dane_duty {
 	DANE_UNDECIDED,	   /* questions are open */
 	DANE_NONE,	   /* no DANE for this host: opportunistic TLS, clear text is not forbidden by DANE */
-	DANE_TLS_REQUIRED, /* records exist, none usable: TLS is a must, the certificate is not judged; never clear text */
+	DANE_TLS_REQUIRED, /* records exist, none usable: TLS is a must, unauthenticated; never clear text */
 	DANE_AUTHENTICATE, /* TLS and a match with records are a must */
 	DANE_UNREACHABLE,  /* this host must be passed over: reason */
-	DANE_TRY_HOSTS,	   /* of a domain: hosts stand in order, each with its own duty */
-	DANE_DEFER,	   /* of a domain: try again later: reason */
-	DANE_BOUNCE	   /* of a domain: it takes no mail: reason (null MX: 556 5.1.10) */
+	DANE_TRY_HOSTS,	   /* of an outcome: hosts stand in order, each with its own duty */
+	DANE_DEFER,	   /* of an outcome: try again later: reason (hosts, if any, are all unreachable) */
+	DANE_BOUNCE	   /* of an outcome: it takes no mail: reason (null MX: 556 5.1.10) */
 };
 const char *dane_duty_name(enum dane_duty d);
 
@@ -188,7 +196,7 @@ struct dane_host {
 	enum dane_duty duty;		/* NONE, TLS_REQUIRED, AUTHENTICATE or UNREACHABLE */
 	enum dane_why why;
 	char reason[DANE_REASON_MAX];	/* one sentence without a full stop */
-	bool secure_choice;		/* MX secure, denial of MX secure, or configured: only then may a match be called "Verified" */
+	bool secure_choice;		/* MX or its denial secure, or configured: only then is a match "Verified" */
 
 	struct in6_addr addresses[2 * DANE_ADDRESSES_MAX]; /* v4-mapped for IPv4; IPv6 first */
 	size_t address_count;
@@ -207,11 +215,11 @@ struct dane_host {
 	enum dane_answer tlsa;
 	struct dane_rdata *tlsa_rdata;
 	size_t tlsa_count;
-	uint32_t ttl;			/* seconds: the least of all answers that led to the duty; 0: do not keep */
+	uint32_t ttl;			/* seconds: the least of the answers that led to the duty; 0: do not keep */
 };
 
 struct dane_outcome {
-	enum dane_duty duty;	/* of a domain: TRY_HOSTS, DEFER or BOUNCE; of one host: TRY_HOSTS */
+	enum dane_duty duty;	/* TRY_HOSTS, DEFER or BOUNCE; UNDECIDED until the plan is done */
 	enum dane_why why;
 	char reason[DANE_REASON_MAX];
 	enum dane_answer mx;	/* meaningless for one host */

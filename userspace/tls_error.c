@@ -32,9 +32,17 @@ static const char *plain_words(int reason)
 	}
 }
 
+/* The queue goes from the cause up: libssl's own word is the clearest, without one it is the cause. */
+static unsigned long most_telling(void)
+{
+	unsigned long last = ERR_peek_last_error();
+
+	return ERR_GET_LIB(last) == ERR_LIB_SSL ? last : ERR_peek_error();
+}
+
 void tls_error_take(char *text, size_t size, const char *fallback)
 {
-	unsigned long e = ERR_peek_error();
+	unsigned long e = most_telling();
 	int reason = ERR_GET_REASON(e);
 	const char *words;
 

@@ -158,7 +158,7 @@ static void on_info(const SSL *ssl, int where, int ret)
 {
 	struct peer *p = SSL_get_app_data(ssl);
 
-	if (where & SSL_CB_ALERT)
+	if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT)
 		p->alert = ret;
 }
 

@@ -48,7 +48,7 @@ size_t made_association(const struct made *m, int selector, int mtype, uint8_t o
 struct peer {
 	SSL_CTX *ctx;
 	SSL *ssl;
-	int alert;	/* last alert received or sent by it: level << 8 | description; 0: none */
+	int alert;	/* last alert that came to it: level << 8 | description; 0: none */
 	bool owns_ctx;
 };
 

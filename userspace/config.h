@@ -37,6 +37,7 @@ struct config_front {
 struct config_certificate {
 	char *name;
 	char *chain_file, *key_file;
+	const char *file;	/* and line: where it is defined */
 	int line;
 };
 
@@ -48,6 +49,7 @@ struct config_backend {
 	unsigned weight;	/* 1..256 */
 	enum config_client_address client_address;
 	size_t proxy_budget;	/* bytes of a v2 header */
+	const char *file;	/* and line: where it is defined */
 	int line;
 };
 
@@ -56,13 +58,14 @@ struct config_pool {
 	enum config_balance balance;
 	size_t *backends;	/* indexes into config.backends */
 	size_t backend_count;
+	const char *file;	/* and line: where it is defined */
 	int line;
 };
 
 struct config_listener {
 	char *name;
 	char *hostname;		/* banner and EHLO name; default: config.hostname */
-	struct in6_addr *addresses; /* "::" (and "0.0.0.0") is any */
+	struct in6_addr *addresses; /* "::" is every address, IPv4 too; "0.0.0.0" every IPv4 address */
 	size_t address_count;
 	uint16_t port;
 	size_t *certificates;	/* indexes; the first is the default; none: STARTTLS is not offered */
@@ -75,6 +78,7 @@ struct config_listener {
 	uint32_t greet_delay_ms; /* 0: off */
 	enum smtp_newline newline;
 	uint64_t max_size;	/* bytes of a message; 0: the backend's */
+	const char *file;	/* and line: where it is defined */
 	int line;
 };
 
@@ -105,7 +109,7 @@ struct config_health {
 };
 
 struct config {
-	char *file;		/* NULL: none */
+	char *file;		/* NULL: none (made from flags) */
 	char *hostname;
 	char *user;		/* to run as; "" : stay */
 	char *state_dir, *run_dir;
@@ -117,7 +121,7 @@ struct config {
 	struct config_limits limits;
 	struct config_timeouts timeouts;
 	struct config_health health;
-	char *metrics_listen;	/* "127.0.0.1:9325"; NULL: none */
+	char *metrics_listen;	/* "127.0.0.1:9325", "[::1]:9325"; NULL: none */
 	struct config_certificate *certificates;
 	size_t certificate_count;
 	struct config_backend *backends;
@@ -126,16 +130,23 @@ struct config {
 	size_t pool_count;
 	struct config_listener *listeners;
 	size_t listener_count;
+	char **files;		/* every file read, this one and its includes: the names in messages */
+	size_t file_count;
 };
 
 /* Where errors go: one call a fault, text like `danelaw.conf:31: backend "farm": …`. */
 typedef void config_complain(void *ctx, const char *text);
 
-/* Reads and checks the file; name is for messages.  NULL after at least one complaint. */
+/*
+ * Reads and checks the file; name is for messages, and its folder is where relative includes are looked for.
+ * NULL after at least one complaint.  One call at a time in a process: libconfuse's lexer is global.
+ */
 struct config *config_read(FILE *in, const char *name, config_complain *complain, void *ctx);
 /*
  * The configuration of `danelawd --backend … --hostname NAME [--interface I] [--listen ADDR:PORT]` without a
- * file: one listener on every address, one pool of the given backends, a certificate "self" in state_dir.
+ * file: one listener "smtp" (default [::]:25), one pool of the given backends, a certificate "self" whose files
+ * are self.crt and self.key in state_dir.  interface and listen may be NULL; without an interface neither front
+ * nor steer is used.
  */
 struct config *config_from_flags(const char *hostname, char *const *backends, size_t backend_count, const char *interface,
 				 const char *listen, config_complain *complain, void *ctx);

@@ -22,6 +22,7 @@ $(PACKETS:%=%.o): $(SKEL)
 
 # tests that need a fake in place of a room:  $(B)/tests/unit/x_test: $(B)/tests/unit/fake_y.o
 -include $(wildcard tests/unit/*.mk)
+include tests/lab.mk
 -include $(wildcard tests/bench/*.mk) $(wildcard tests/vm/*.mk)
 
 # libFuzzer comes with clang; the rooms under test are built with it too, in a folder of their own

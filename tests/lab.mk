@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The demo lab (tests/lab/lib.sh).  Both end when make does, in whatever way it is ended.
+
+demo:
+	@exec setpriv --pdeathsig TERM tests/lab/demo.sh
+
+# CMD is taken as it stands: $X and, for those used to make, $$X are both the shell's.
+unexport CMD
+lab: export LAB_CMD = $(subst $$$$,$$,$(value CMD))
+lab:
+	@mkdir -p $(B)/lab; flock $(B)/lab/build.lock sh -c '$(MAKE) -s --no-print-directory deps all' \
+	  >$(B)/lab/build.log 2>&1 || { cat $(B)/lab/build.log >&2; exit 1; }
+	@exec setpriv --pdeathsig TERM tests/lab/run.sh

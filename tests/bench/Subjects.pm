@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Subjects: what is measured, how each is started, and the sink behind all of them.  A peer is one row of
+# %start and one file in peers/, which says why it is configured as it is.
+package Subjects;
+use strict;
+use warnings;
+use IO::Socket::INET;
+use Time::HiRes qw(sleep);
+
+my ($SINK, $STATS, $AUTH) = (2500, 2501, 2502);
+
+# name => how; every one gets a port, a control group and the chain.  Only nginx has a helper.
+my %start = (
+	'danelaw' => sub { danelaw(@_, 'uring') },
+	'danelaw-epoll' => sub { danelaw(@_, 'epoll') },
+	'nginx' => \&nginx,
+	'openssl' => sub { $_[1]{floor} = 1 },
+);
+
+sub start {
+	my ($class, $key, @names) = @_;
+	my $self = bless { sink => Bench::Group->new('sink'), list => [] }, $class;
+	my $port = 2510;
+	$self->{chain} = certificate($key);
+	unlink glob("$Bench::run/*.log");
+	$self->{sink}->spawn(1, "$Bench::B/tests/bench/sink", '-l', "127.0.0.1:$SINK", '-s', "127.0.0.1:$STATS", '-p');
+	Bench::wait_port($STATS, 'the sink');
+	for my $name (@names) {
+		my $how = $start{$name} or die "bench: no such subject: $name (there are: " . join(' ', sort keys %start) . ")\n";
+		my $s = { name => $name, port => $port++, chain => $self->{chain}, group => Bench::Group->new($name) };
+		$how->($self, $s);
+		push @{ $self->{list} }, $s;
+		Bench::wait_port($s->{port}, $name) unless $s->{floor};
+	}
+	return $self;
+}
+
+sub subjects { my ($self) = @_; return @{ $self->{list} } }
+
+sub stop {
+	my ($self) = @_;
+	for (@{ $self->{list} }) {
+		$_->{group}->stop;
+		$_->{helper}->stop if $_->{helper};
+	}
+	$self->{sink}->stop;
+}
+
+# The sink's counters.
+sub sink {
+	my $c = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $STATS) or die "bench: the sink is gone: $!\n";
+	return Bench::pairs(scalar <$c>);
+}
+
+# Until the sink has no connection left beyond those that are known to stay.
+sub sink_rest {
+	my ($self, $stay) = @_;
+	for (1 .. 100) {
+		my %now = $self->sink;
+		return if $now{active} <= ($stay || 0);
+		sleep 0.02;
+	}
+}
+
+sub certificate {
+	my ($key) = @_;
+	my @kind = $key eq 'rsa' ? ('rsa:2048') : ('ec', '-pkeyopt', 'ec_paramgen_curve:P-256');
+	my $base = "$Bench::run/$key";
+	Bench::shell("openssl req -x509 -newkey @kind -nodes -keyout $base.key -out $base.crt -subj /CN=mx.example " .
+		"-addext subjectAltName=DNS:mx.example -days 30 2>/dev/null && cat $base.crt $base.key >$base.pem");
+	chmod 0644, "$base.pem";    # read by subjects that have given up root; it guards nothing
+	return POSIX::getcwd() . "/$base.pem";
+}
+
+sub names {
+	my ($self, $s) = @_;
+	my $tmp = POSIX::getcwd() . "/$Bench::run/$s->{name}";
+	mkdir $tmp;
+	return (TMP => $tmp, CHAIN => $s->{chain}, PORT => $s->{port}, SINK_PORT => $SINK, AUTH_PORT => $AUTH, ROOT => root());
+}
+
+# The lab's private root, where the peers' packages lie unpacked; fetched at first use.
+sub root {
+	my $root = POSIX::getcwd() . "/$Bench::B/lab/root";
+	return $root;
+}
+
+sub danelaw {
+	my ($self, $s, $io) = @_;
+	my %names = (names($self, $s), IO => $io);
+	my $conf = Bench::fill('peers/danelaw.conf', "$names{TMP}/danelaw.conf", %names);
+	$s->{group}->spawn(0, "$Bench::B/danelawd", '-c', $conf);
+}
+
+sub nginx {
+	my ($self, $s) = @_;
+	my %names = names($self, $s);
+	my @run = ("$names{ROOT}/usr/sbin/nginx", '-e', "$names{TMP}/start.log", '-p', $names{TMP}, '-c');
+	local $ENV{LD_LIBRARY_PATH} = "$names{ROOT}/usr/lib/x86_64-linux-gnu";
+	$s->{helper} = Bench::Group->new('nginx-auth');
+	$s->{helper}->spawn(1, @run, Bench::fill('peers/nginx-auth.conf', "$names{TMP}/nginx-auth.conf", %names));
+	Bench::wait_port($AUTH, "nginx's auth responder");
+	$s->{group}->spawn(0, @run, Bench::fill('peers/nginx.conf', "$names{TMP}/nginx.conf", %names));
+}
+
+1;

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The benchmark: figures beside peers in one run (docs/performance.md).
+#   make bench BENCH_CASES="tls13-4k plain-4k" BENCH_ROUNDS=3 BENCH_SUBJECTS="danelaw nginx"
+
+BENCH_BIN := $(B)/tests/bench/load $(B)/tests/bench/sink $(B)/tests/bench/floor $(B)/tests/bench/syscalls
+BENCH_CASES ?=
+BENCH_ROUNDS ?=
+BENCH_SUBJECTS ?=
+
+$(BENCH_BIN): $(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/tests/bench/util.o
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell $(PKGCONF) --libs libssl libcrypto)
+$(B)/tests/bench/load: $(B)/tests/bench/load_session.o
+
+bench-tools: $(BENCH_BIN)
+
+bench: all $(BENCH_BIN)
+	$(Q)B=$(B) CASES="$(BENCH_CASES)" ROUNDS="$(BENCH_ROUNDS)" SUBJECTS="$(BENCH_SUBJECTS)" tests/bench/run
+
+.PHONY: bench-tools
+-include $(wildcard $(B)/tests/bench/*.d)

@@ -132,9 +132,11 @@ typedef void smtp_emit(void *ctx, const uint8_t *data, size_t len);
 /*
  * Scans in[0..len), the bytes behind 354.  Emits what goes to the backend: byte for byte but for
  * NORMALIZE (bare LF or CR becomes CRLF, and a line of a single dot that is not framed by CRLF on both
- * sides gets a second dot, so it can end nobody's DATA).  Returns how many bytes were used; *done tells that
- * CRLF.CRLF was among them, and in[used..] is the next command.  With REJECT and ->bare set the caller
- * discards to the end of data and answers 5xx itself, never forwarding the end.
+ * sides gets a second dot, so it can end nobody's DATA) and REJECT (nothing from the first bare LF or CR on).
+ * At most 2 * len + 3 bytes are emitted.  A CR at the end of in is held back for the next call.  Returns how
+ * many bytes were used; *done tells that CRLF.CRLF was among them, and in[used..] is the next command.  With
+ * REJECT and ->bare set the caller goes on to the end of data and answers 5xx itself; the backend's end was
+ * never emitted, so its connection is of no use any more.
  */
 size_t smtp_data_scan(struct smtp_data_scanner *s, const uint8_t *in, size_t len, smtp_emit *emit, void *ctx, bool *done);
 

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/decoder.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -44,6 +45,10 @@ struct tls_certs {
 	size_t issuer_slots, issuers_used;
 	struct tls_served fallback;
 	int refs;
+
+	/* while it is made: setting up a decoder costs ten times what decoding a key does, so there is one for all */
+	OSSL_DECODER_CTX *decoder;
+	EVP_PKEY *decoded;
 };
 
 static void *must_calloc(size_t n, size_t size)
@@ -297,11 +302,41 @@ static bool parse_chain(struct tls_certs *c, struct tls_cert *cert, const struct
 	return ok && cert->leaf;
 }
 
-static bool parse_key(struct tls_cert *cert, const struct tls_identity *id)
+/* PKCS #8, which is what keys are kept in today; NULL: it is something else. */
+static EVP_PKEY *decode_pkcs8(struct tls_certs *c, BIO *bio)
+{
+	char *name, *header;
+	unsigned char *data;
+	long len;
+
+	if (!PEM_read_bio(bio, &name, &header, &data, &len))
+		return NULL;
+	c->decoded = NULL;
+	if (!strcmp(name, PEM_STRING_PKCS8INF)) {
+		const unsigned char *p = data;
+		size_t left = (size_t)len;
+
+		if (!c->decoder)
+			c->decoder = OSSL_DECODER_CTX_new_for_pkey(&c->decoded, "DER", "PrivateKeyInfo", NULL, EVP_PKEY_KEYPAIR, NULL, NULL);
+		if (!c->decoder || !OSSL_DECODER_from_data(c->decoder, &p, &left))
+			c->decoded = NULL;
+	}
+	OPENSSL_free(name);
+	OPENSSL_free(header);
+	OPENSSL_clear_free(data, (size_t)len);
+	return c->decoded;
+}
+
+static bool parse_key(struct tls_certs *c, struct tls_cert *cert, const struct tls_identity *id)
 {
 	BIO *bio = BIO_new_mem_buf(id->key_pem, (int)id->key_len);
 
-	cert->key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
+	cert->key = bio ? decode_pkcs8(c, bio) : NULL;
+	if (bio && !cert->key) { /* older forms, or a file with more than a key in it */
+		ERR_clear_error();
+		(void)BIO_reset(bio);
+		cert->key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
+	}
 	BIO_free(bio);
 	if (!cert->key)
 		return false;
@@ -330,7 +365,7 @@ static bool parse(struct tls_certs *c, struct tls_cert *cert, const struct tls_i
 		return fault(id->label, cert->leaf ? "an issuer in the chain cannot be read" : "no certificate in the chain file", err,
 			     err_size);
 	ERR_clear_error(); /* "no start line" marks the end of the file */
-	if (!parse_key(cert, id))
+	if (!parse_key(c, cert, id))
 		return fault(id->label, "the private key cannot be read (encrypted keys are not supported)", err, err_size);
 	if (X509_check_private_key(cert->leaf, cert->key) != 1) {
 		ERR_clear_error();
@@ -359,6 +394,8 @@ struct tls_certs *tls_certs_new(const struct tls_identity *identities, size_t co
 		add_names(c, (uint32_t)i);
 	}
 	choose_default(c);
+	OSSL_DECODER_CTX_free(c->decoder);
+	c->decoder = NULL;
 	ERR_clear_error();
 	return c;
 }
@@ -373,6 +410,7 @@ void tls_certs_unref(struct tls_certs *c)
 {
 	if (!c || __atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL))
 		return;
+	OSSL_DECODER_CTX_free(c->decoder);
 	for (size_t i = 0; i < c->count; i++) {
 		free(c->certs[i].label);
 		X509_free(c->certs[i].leaf);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
 #include "tests/unit/tls_peer.h"
@@ -749,6 +750,71 @@ static void test_bad_identities(void **state)
 	made_free(young);
 }
 
+static char *pem_of(void (*write)(BIO *bio))
+{
+	BIO *bio = BIO_new(BIO_s_mem());
+	char *data, *text;
+	long len;
+
+	write(bio);
+	len = BIO_get_mem_data(bio, &data);
+	text = strndup(data, (size_t)len);
+	BIO_free(bio);
+	return text;
+}
+
+static void write_old_ec(BIO *bio) { PEM_write_bio_PrivateKey_traditional(bio, ec->key, NULL, NULL, 0, NULL, NULL); }
+static void write_old_rsa(BIO *bio) { PEM_write_bio_PrivateKey_traditional(bio, rsa->key, NULL, NULL, 0, NULL, NULL); }
+static void write_params(BIO *bio)
+{
+	PEM_write_bio_Parameters(bio, ec->key);
+	write_old_ec(bio);
+}
+static void write_both(BIO *bio)
+{
+	BIO_puts(bio, ec->chain_pem);
+	BIO_puts(bio, ec->key_pem);
+}
+static void write_key_first(BIO *bio)
+{
+	BIO_puts(bio, ec->key_pem);
+	BIO_puts(bio, ec->chain_pem);
+}
+static void write_encrypted(BIO *bio)
+{
+	PEM_write_bio_PKCS8PrivateKey(bio, ec->key, EVP_aes_256_cbc(), "secret", 6, NULL, NULL);
+}
+
+static void test_key_forms(void **state)
+{
+	static const struct {
+		void (*key)(BIO *bio);
+		struct made **made;
+		bool both; /* the same file is the chain */
+		bool good;
+	} rows[] = {
+		{ write_old_ec, &ec, false, true },	{ write_old_rsa, &rsa, false, true }, { write_params, &ec, false, true },
+		{ write_both, &ec, true, true },	{ write_key_first, &ec, true, true }, { write_encrypted, &ec, false, false },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct tls_identity id = made_identity(*rows[i].made, "mx");
+		char *pem = pem_of(rows[i].key), err[300];
+		struct tls_server *s;
+
+		id.key_pem = pem;
+		id.key_len = strlen(pem);
+		if (rows[i].both) {
+			id.chain_pem = pem;
+			id.chain_len = strlen(pem);
+		}
+		assert_int_equal(tls_server_new(&(struct tls_server_settings){ .identities = &id, .identity_count = 1 }, &s, err,
+						sizeof(err)) == 0, rows[i].good);
+		tls_server_unref(s);
+		free(pem);
+	}
+}
+
 static void test_bad_settings(void **state)
 {
 	struct tls_identity id = made_identity(ec, "mx");
@@ -881,6 +947,7 @@ int main(void)
 		cmocka_unit_test(test_key_update),
 		cmocka_unit_test(test_renegotiation),
 		cmocka_unit_test(test_bad_identities),
+		cmocka_unit_test(test_key_forms),
 		cmocka_unit_test(test_bad_settings),
 		cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_chain_sent),

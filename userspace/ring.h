@@ -40,7 +40,10 @@ struct ring_handler {
 	/* fd is the new connection: non-blocking, close-on-exec, TCP_NODELAY; the handler owns it. */
 	void (*accepted)(struct ring_socket *s, int fd);
 	void (*readable)(struct ring_socket *s); /* of ring_watch(); the watch stays */
-	/* The operation ended in errno error (> 0).  RING_ACCEPT: accepting has paused; call ring_accept() again later. */
+	/*
+	 * The operation ended in errno error (> 0).  RING_ACCEPT: accepting has paused; call ring_accept() again later.
+	 * A reset is told once (ECONNRESET): with a send and a receive in flight the other gets EPIPE, or a FIN.
+	 */
 	void (*failed)(struct ring_socket *s, enum ring_op op, int error);
 	/* Nothing is in flight any more and the descriptor is closed. */
 	void (*closed)(struct ring_socket *s);

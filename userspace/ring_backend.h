@@ -39,7 +39,7 @@ enum {
 
 /* Work done in one turn before timers get theirs: completions here, handler rounds there. */
 #define RING_TURN_MAX 256
-#define RING_ACCEPTS_TURN_MAX 64
+#define RING_ACCEPTS_ROUND_MAX 8 /* connections a round: others get theirs between */
 
 /* 0 or negative errno; why (of why_size) gets the sentence of ring_new(). */
 int ring_uring_new(const struct ring_settings *set, struct ring **r, char *why, size_t why_size);

@@ -221,7 +221,7 @@ static void try_recv(struct twin *t, struct ring_socket *s)
 
 static void try_accept(struct ring_socket *s)
 {
-	for (int left = RING_ACCEPTS_TURN_MAX; left && ring_busy(s, RING_ACCEPT); left--) {
+	for (int left = RING_ACCEPTS_ROUND_MAX; left && ring_busy(s, RING_ACCEPT); left--) {
 		int fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {

@@ -181,7 +181,7 @@ sub stop {
 		last unless $self->processes;
 		sleep 0.05;
 	}
-	if (open my $fh, '>', "$self->{dir}/cgroup.kill") { print $fh 1 }
+	kill 'KILL', $self->processes;
 	waitpid $_, 0 for @{ $self->{pids} };
 	for (1 .. 40) { last if rmdir $self->{dir}; sleep 0.05 }
 }

@@ -11,7 +11,8 @@ sub add {
 	my ($self, $case, $subject, $metric, $unit, $value) = @_;
 	my $key = "$case $subject $metric";
 	push @{ $self->{order} }, $key unless $self->{rows}{$key};
-	my $row = $self->{rows}{$key} ||= { case => $case, subject => $subject, metric => $metric, unit => $unit, samples => [] };
+	my $row = $self->{rows}{$key} ||=
+	    { case => $case, subject => $subject, metric => $metric, unit => $unit, samples => [] };
 	push @{ $row->{samples} }, 0 + sprintf('%.3f', $value);
 }
 
@@ -22,8 +23,8 @@ sub median {
 
 sub value {
 	my ($self, $case, $subject, $metric) = @_;
-	my $row = $self->{rows}{"$case $subject $metric"} or return;
-	return median(@{ $row->{samples} });
+	my $row = $self->{rows}{"$case $subject $metric"};
+	return $row ? median(@{ $row->{samples} }) : undef;    # one value always: it stands in lists
 }
 
 sub write {

@@ -79,10 +79,14 @@ sub names {
 	return (TMP => $tmp, CHAIN => $s->{chain}, PORT => $s->{port}, SINK_PORT => $SINK, AUTH_PORT => $AUTH, ROOT => root());
 }
 
-# The lab's private root, where the peers' packages lie unpacked; fetched at first use.
-sub root {
-	my $root = POSIX::getcwd() . "/$Bench::B/lab/root";
-	return $root;
+# Where the peers' packages lie unpacked: the lab's cache.
+sub root { return "$FindBin::Bin/../../build/lab/root" }
+
+# Fills that cache at first use (tests/lab/root.sh), while there is still a network.
+sub fetch {
+	my (@names) = @_;
+	return unless grep { !/^danelaw|^openssl$/ } @names;
+	Bench::shell('bash', '-c', 'LAB_SAY=bench; . "$1/../lab/lib.sh"; root_prepare', 'bash', $FindBin::Bin);
 }
 
 sub danelaw {

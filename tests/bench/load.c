@@ -228,8 +228,8 @@ report(double seconds, double cpu)
 
 	if (n)
 		qsort(took, n, sizeof(*took), by_size);
-	printf("sessions=%lu failed=%lu messages=%lu octets=%lu handshakes=%lu resumed=%lu seconds=%.6f cpu=%.6f", tally.sessions,
-	       tally.failed, tally.messages, tally.octets, tally.handshakes, tally.resumed, seconds, cpu);
+	printf("sessions=%lu failed=%lu messages=%lu octets=%lu handshakes=%lu resumed=%lu seconds=%.6f cpu=%.6f",
+	       tally.sessions, tally.failed, tally.messages, tally.octets, tally.handshakes, tally.resumed, seconds, cpu);
 	if (n)
 		printf(" p50_us=%u p99_us=%u max_us=%u", took[n / 2], took[n * 99 / 100], took[n - 1]);
 	printf("\n");

@@ -109,28 +109,31 @@ struct steer_state {
 };
 _Static_assert(sizeof(struct steer_state) == 8, "steer_state");
 
-/* cpu_worker[row * FRONT_CPUS_MAX + cpu]; sockets[socket_slot()] */
+/* cpu_worker[cpu_slot()] */
 static inline __u32 cpu_slot(__u32 generation, __u32 cpu)
 {
 	return (generation & 1) * FRONT_CPUS_MAX + cpu;
 }
 
-static inline __u32 socket_slot(__u32 generation, __u32 listener, __u32 worker)
+/* sockets[socket_slot()]; a dual-stack socket stands in both places of its worker */
+static inline __u32 socket_slot(__u32 generation, __u32 listener, __u32 worker, __u32 v4)
 {
-	return ((generation & 1) * FRONT_LISTENERS_MAX + listener) * FRONT_WORKERS_MAX + worker;
+	return (((generation & 1) * FRONT_LISTENERS_MAX + listener) * FRONT_WORKERS_MAX + worker) * 2 + v4;
 }
+enum { SOCKET_SLOTS = 4 * FRONT_LISTENERS_MAX * FRONT_WORKERS_MAX };
 
 /* workers: the readable twin of sockets, which carries no type information */
 struct worker_key {
 	__u32 generation;
 	__u32 listener;
 	__u32 worker;
+	__u32 family; /* 4, 6, or 46: both */
 };
 struct worker {
 	__u64 socket_cookie; /* "sk:" of `ss -e`, in hex there */
 	__u32 pid;
 	__u32 zero;
 };
-_Static_assert(sizeof(struct worker_key) == 12 && sizeof(struct worker) == 16, "workers");
+_Static_assert(sizeof(struct worker_key) == 16 && sizeof(struct worker) == 16, "workers");
 
 #endif

@@ -86,14 +86,14 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
-	__uint(max_entries, 2 * FRONT_LISTENERS_MAX * FRONT_WORKERS_MAX);
+	__uint(max_entries, SOCKET_SLOTS);
 	__type(key, __u32);
 	__type(value, __u64);
 } sockets SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 2 * FRONT_LISTENERS_MAX * FRONT_WORKERS_MAX);
+	__uint(max_entries, SOCKET_SLOTS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct worker_key);
 	__type(value, struct worker);

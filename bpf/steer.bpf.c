@@ -96,7 +96,7 @@ static __always_inline int steer_to(struct bpf_sk_lookup *ctx, const struct stee
 		how = STEER_by_hash;
 	}
 	for (int i = 0; i < SEARCH_MAX; i++) {
-		err = assign(ctx, socket_slot(state->generation, listener, worker));
+		err = assign(ctx, socket_slot(state->generation, listener, worker, ctx->family == AF_INET));
 		if (err >= 0)
 			return err ? err : how;
 		how = STEER_by_search;

@@ -19,6 +19,7 @@ $(UNIT) $(PACKETS): %: %.o $(B)/libdanelaw.a
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(B)/libdanelaw.a -lcmocka $(LIBS_D)
 
 $(PACKETS:%=%.o): $(SKEL)
+$(PACKETS): $(B)/tests/packets/packet.o
 
 # tests that need a fake in place of a room:  $(B)/tests/unit/x_test: $(B)/tests/unit/fake_y.o
 -include $(wildcard tests/unit/*.mk)

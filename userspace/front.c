@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -314,20 +315,45 @@ const char *front_describe(const struct front *f)
 	return f->description ? f->description : "nothing attached";
 }
 
+/* 4, 6 or, for a dual-stack socket, 46; else negative errno.  One bound to an IPv6 address is of IPv6 only. */
+static int socket_family(int fd)
+{
+	int domain, v6only;
+	socklen_t size = sizeof(domain);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size))
+		return -errno;
+	if (domain == AF_INET)
+		return 4;
+	size = sizeof(v6only);
+	if (getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &size))
+		return -errno;
+	return v6only ? 6 : 46;
+}
+
 int front_set_socket(struct front *f, unsigned listener, unsigned worker, int fd)
 {
-	struct worker_key key = { f->generation, listener, worker };
-	uint32_t slot = socket_slot(f->generation, listener, worker);
+	struct worker_key key = { f->generation, listener, worker, 0 };
 	struct worker twin = { .pid = (uint32_t)getpid() };
 	socklen_t size = sizeof(twin.socket_cookie);
 	uint64_t value = (uint64_t)fd;
+	int family = socket_family(fd);
+	uint32_t v4, slot;
 
+	if (family < 0)
+		return family;
 	if (listener >= FRONT_LISTENERS_MAX || worker >= FRONT_WORKERS_MAX)
 		return -EINVAL;
-	if (bpf_map_update_elem(f->sockets, &slot, &value, BPF_ANY))
-		return -errno;
+	for (v4 = 0; v4 < 2; v4++) {
+		if (family == (v4 ? 6 : 4))
+			continue;
+		slot = socket_slot(f->generation, listener, worker, v4);
+		if (bpf_map_update_elem(f->sockets, &slot, &value, BPF_ANY))
+			return -errno;
+	}
 	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &twin.socket_cookie, &size))
 		return -errno;
+	key.family = (uint32_t)family;
 	return bpf_map_update_elem(f->workers, &key, &twin, BPF_ANY) ? -errno : 0;
 }
 

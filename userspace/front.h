@@ -56,8 +56,10 @@ int front_open(const struct front_settings *set, struct front **out, char *err, 
 const char *front_describe(const struct front *f);
 /*
  * Hands connections of a listener that arrive on the CPUs of worker (see front_map_cpus) to this listening socket.
- * Any listening TCP socket serves, whatever it is bound to: one on [::1]:0 without IPV6_V6ONLY takes every
- * address of both families, and is reached by nobody else.  It leaves the row by itself when it is closed.
+ * Any listening TCP socket serves, whatever it is bound to.  A dual-stack one ([::]:0) takes both families, but
+ * is reached at its own port as well; a pair, on 127.0.0.1:0 and on [::1]:0, is reached through here alone:
+ * call once for each (the kernel makes a socket that is bound to an IPv6 address one of IPv6 only).
+ * A socket leaves the row by itself when it is closed.
  */
 int front_set_socket(struct front *f, unsigned listener, unsigned worker, int fd);
 /*

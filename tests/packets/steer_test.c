@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Steering with real TCP: a client in a namespace of its own behind the veth, listening sockets on
+ * 127.0.0.1:0 and [::1]:0 for each worker, connections to addresses that nobody has bound.
+ *
+ *    client ns: veth1 198.51.100.10, 2001:db8:5::10  ──  veth0 198.51.100.1: 192.0.2.25, 2001:db8::25 on lo
+ */
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/packets/packet.h"
+
+enum { WORKERS = 2, SOCKETS = 2 * WORKERS }; /* a pair a worker: [2w] of IPv4, [2w + 1] of IPv6 */
+
+static struct front *front;
+static int client_ns, edge_ns, cpus;
+
+static void enter(int ns)
+{
+	assert_int_equal(syscall(SYS_setns, ns, CLONE_NEWNET), 0);
+}
+
+/* glibc keeps sched_setaffinity() behind _GNU_SOURCE */
+static void use_cpu(int cpu)
+{
+	unsigned long mask = 1ul << cpu;
+
+	assert_true(syscall(SYS_sched_setaffinity, 0, sizeof(mask), &mask) >= 0);
+}
+
+static int listen_on(const char *ip, uint16_t port)
+{
+	struct net_addr at = { .port = port };
+	struct sockaddr_storage ss;
+	socklen_t len;
+	int fd, one = 1;
+
+	net_parse_ip(ip, &at.ip);
+	len = net_to_sockaddr(&at, &ss);
+	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_true(fd >= 0);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)); /* past TIME_WAIT of the test before */
+	assert_int_equal(bind(fd, (struct sockaddr *)&ss, len), 0);
+	assert_int_equal(listen(fd, 128), 0);
+	return fd;
+}
+
+/* A client's connection from the CPU: a descriptor, or negative errno. */
+static int connect_to(int cpu, const char *ip, uint16_t port)
+{
+	struct net_addr to = { .port = port };
+	struct sockaddr_storage ss;
+	socklen_t len;
+	int fd, code;
+
+	net_parse_ip(ip, &to.ip);
+	len = net_to_sockaddr(&to, &ss);
+	use_cpu(cpu);
+	enter(client_ns);
+	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	code = connect(fd, (struct sockaddr *)&ss, len) ? -errno : 0;
+	enter(edge_ns);
+	if (!code)
+		return fd;
+	close(fd);
+	return code;
+}
+
+/* Which of the listeners has it?  Accepts and closes it; checks that it knows the address it was sent to. */
+static int accepted_by(const int *listeners, int count, const char *ip, uint16_t port)
+{
+	struct pollfd polls[8];
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	struct net_addr local, want = { .port = port };
+	int i, fd;
+
+	for (i = 0; i < count; i++)
+		polls[i] = (struct pollfd){ .fd = listeners[i], .events = POLLIN };
+	assert_true(poll(polls, (nfds_t)count, 10000) >= 1);
+	for (i = 0; !(polls[i].revents & POLLIN);)
+		i++;
+	fd = accept(listeners[i], NULL, NULL);
+	assert_true(fd >= 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&ss, &len), 0);
+	net_from_sockaddr((struct sockaddr *)&ss, &local);
+	net_parse_ip(ip, &want.ip);
+	assert_true(net_addr_equal(&local, &want));
+	close(fd);
+	return i;
+}
+
+static uint64_t count_of(const char *symbol)
+{
+	uint64_t counts[REASON_COUNT + STEER_COUNT];
+	size_t i;
+
+	assert_int_equal(front_read_counts(front, counts), 0);
+	for (i = 0; i < front_count_rows; i++)
+		if (!strcmp(front_count_info[i].group, "steer") && !strcmp(front_count_info[i].symbol, symbol))
+			return counts[i];
+	fail_msg("no counter %s", symbol);
+	return 0;
+}
+
+static int one(int cpu, const char *ip, const int *listeners)
+{
+	int fd = connect_to(cpu, ip, 25), who;
+
+	if (fd < 0)
+		fail_msg("%s: %s", ip, strerror(-fd));
+	who = accepted_by(listeners, SOCKETS, ip, 25);
+	close(fd);
+	return who / 2;
+}
+
+static void open_workers(struct front *f, int *listeners)
+{
+	for (unsigned i = 0; i < WORKERS; i++) {
+		listeners[2 * i] = listen_on("127.0.0.1", 0);
+		listeners[2 * i + 1] = listen_on("::1", 0);
+		assert_int_equal(front_set_socket(f, 0, i, listeners[2 * i]), 0);
+		assert_int_equal(front_set_socket(f, 0, i, listeners[2 * i + 1]), 0);
+	}
+}
+
+static void close_workers(int *listeners)
+{
+	for (int i = 0; i < SOCKETS; i++)
+		close(listeners[i]);
+}
+
+static void test_by_cpu(void **state)
+{
+	static const uint32_t straight[2] = { 0, 1 }, crossed[2] = { 1, 0 };
+	int listeners[SOCKETS], cpu;
+	uint64_t before = count_of("by_cpu");
+
+	open_workers(front, listeners);
+	assert_int_equal(front_map_cpus(front, straight, 2), 0);
+	for (cpu = 0; cpu < cpus && cpu < 2; cpu++) {
+		assert_int_equal(one(cpu, "192.0.2.25", listeners), cpu);
+		assert_int_equal(one(cpu, "2001:db8::25", listeners), cpu);
+	}
+	assert_int_equal(front_map_cpus(front, crossed, 2), 0);
+	for (cpu = 0; cpu < cpus && cpu < 2; cpu++)
+		assert_int_equal(one(cpu, "192.0.2.25", listeners), 1 - cpu);
+	assert_int_equal(count_of("by_cpu") - before, 3 * (uint64_t)(cpus < 2 ? cpus : 2));
+	close_workers(listeners);
+}
+
+static void test_by_hash(void **state)
+{
+	int listeners[SOCKETS], i, got[WORKERS] = { 0 };
+	uint64_t before = count_of("by_hash");
+
+	open_workers(front, listeners);
+	assert_int_equal(front_map_cpus(front, NULL, 0), 0);
+	for (i = 0; i < 40; i++)
+		got[one(0, i & 1 ? "192.0.2.25" : "2001:db8::25", listeners)]++;
+	assert_true(got[0] > 4 && got[1] > 4);
+	assert_int_equal(count_of("by_hash") - before, 40);
+	close_workers(listeners);
+}
+
+static void test_missing(void **state)
+{
+	static const uint32_t only_first[2] = { 0, 0 };
+	int listeners[SOCKETS], other, fd;
+	uint64_t searched = count_of("by_search"), none = count_of("no_socket"), foreign = count_of("not_ours");
+
+	open_workers(front, listeners);
+	assert_int_equal(front_map_cpus(front, only_first, 2), 0);
+	close(listeners[0]);
+	listeners[0] = listeners[2];
+	assert_true(one(0, "192.0.2.25", listeners) >= 0);
+	assert_int_equal(count_of("by_search") - searched, 1);
+	for (fd = 1; fd < SOCKETS; fd++)
+		close(listeners[fd]);
+	other = listen_on("::", 25); /* some other service: must not get what is ours */
+	assert_int_equal(connect_to(0, "192.0.2.25", 25), -ECONNREFUSED);
+	assert_int_equal(connect_to(0, "2001:db8::25", 25), -ECONNREFUSED);
+	assert_int_equal(count_of("no_socket") - none, 2);
+	fd = connect_to(0, "198.51.100.1", 25); /* but what is not ours it gets */
+	assert_true(fd >= 0);
+	assert_int_equal(accepted_by(&other, 1, "198.51.100.1", 25), 0);
+	assert_int_equal(count_of("not_ours") - foreign, 1);
+	close(fd);
+	close(other);
+}
+
+/* One socket for both families, as `listen()` without `bind()` would give it. */
+static void test_dual_stack(void **state)
+{
+	int listeners[SOCKETS];
+
+	listeners[0] = listen_on("::", 0);
+	listeners[1] = listeners[2] = listeners[3] = listeners[0];
+	assert_int_equal(front_set_socket(front, 0, 0, listeners[0]), 0);
+	assert_int_equal(front_map_cpus(front, NULL, 0), 0);
+	one(0, "192.0.2.25", listeners);
+	one(0, "2001:db8::25", listeners);
+	close(listeners[0]);
+}
+
+/* A second process fills its own row of sockets; connections change over at front_map_cpus() and not before. */
+static void test_generation(void **state)
+{
+	static const uint32_t straight[2] = { 0, 1 };
+	int old[SOCKETS], new[SOCKETS];
+	struct front *next;
+
+	open_workers(front, old);
+	assert_int_equal(front_map_cpus(front, straight, 2), 0);
+	next = packet_front(NULL);
+	assert_int_equal(one(0, "192.0.2.25", old), 0);
+	open_workers(next, new);
+	assert_int_equal(one(0, "192.0.2.25", old), 0);
+	assert_int_equal(front_map_cpus(next, straight, 2), 0);
+	assert_int_equal(one(0, "192.0.2.25", new), 0);
+	close_workers(old);
+	front_close(front, false);
+	front = next;
+	assert_int_equal(one(0, "2001:db8::25", new), 0);
+	close_workers(new);
+}
+
+/* Without any capability: the descriptors suffice. */
+static void test_unprivileged(void **state)
+{
+	int listeners[SOCKETS];
+
+	open_workers(front, listeners);
+	close_workers(listeners);
+	listeners[0] = listen_on("::1", 0);
+	assert_int_equal(seteuid(65534), 0);
+	assert_int_equal(front_set_socket(front, 0, 0, listeners[0]), 0);
+	assert_int_equal(front_map_cpus(front, NULL, 0), 0);
+	count_of("by_cpu");
+	assert_int_equal(seteuid(0), 0);
+	close(listeners[0]);
+}
+
+static int setup(void **state)
+{
+	edge_ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(syscall(SYS_unshare, CLONE_NEWNET), 0);
+	client_ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	enter(edge_ns);
+	packet_sh("ip link set veth1 netns /proc/%d/fd/%d", getpid(), client_ns);
+	packet_sh("ip addr add 198.51.100.1/24 dev veth0 && ip addr add 2001:db8:5::1/64 dev veth0 nodad && "
+		  "ip addr add 192.0.2.25/32 dev lo && ip addr add 2001:db8::25/128 dev lo");
+	enter(client_ns);
+	packet_sh("ip link set lo up && ip link set veth1 up && ip addr add 198.51.100.10/24 dev veth1 && "
+		  "ip addr add 2001:db8:5::10/64 dev veth1 nodad && ip route add default via 198.51.100.1 && "
+		  "ip -6 route add default via 2001:db8:5::1");
+	enter(edge_ns);
+	cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
+	front = packet_front(NULL);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	front_close(front, true);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_by_cpu),	   cmocka_unit_test(test_by_hash),	cmocka_unit_test(test_missing),
+		cmocka_unit_test(test_dual_stack),
+		cmocka_unit_test(test_generation), cmocka_unit_test(test_unprivileged),
+	};
+
+	if (!packet_namespace()) {
+		printf("1..0 # SKIP needs root\n");
+		return 0;
+	}
+	return cmocka_run_group_tests(tests, setup, teardown);
+}

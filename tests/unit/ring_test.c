@@ -14,6 +14,7 @@
 #include <linux/seccomp.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -49,6 +50,8 @@ static uint64_t starved;
 static bool inside; /* ring_run(): handlers must not be called from elsewhere */
 static unsigned events;
 static uint8_t *stream;
+static bool cannot; /* the row found that it cannot be tried here */
+static struct rlimit descriptors; /* the limit this process came with */
 #define STREAM (16u << 20)
 
 static void pattern_init(void)
@@ -202,6 +205,7 @@ static void turn(uint32_t timeout_ms)
 			turn(100);                                                           \
 			if (events != before_)                                               \
 				idle_ = 0;                                                   \
+			sched_yield(); /* valgrind runs one thread at a time */              \
 		}                                                                            \
 	} while (0)
 
@@ -599,32 +603,48 @@ static void accept_stops_and_goes_on(void)
 	end_free(l);
 }
 
+/* valgrind acts as if it set the limit: what counts is the kernel's own view, through a descriptor of limits. */
+static bool limit_holds(int limits, unsigned most)
+{
+	char text[4096] = "", *line;
+	unsigned now = 0;
+
+	assert_true(pread(limits, text, sizeof(text) - 1, 0) > 0);
+	line = strstr(text, "Max open files");
+	return line && sscanf(line, "Max open files %u", &now) == 1 && now == most;
+}
+
 static void accept_pauses_without_descriptors(void)
 {
-	struct rlimit was, low;
+	const struct rlimit low = { .rlim_cur = 3, .rlim_max = descriptors.rlim_max };
+	const int limits = open("/proc/self/limits", O_RDONLY | O_CLOEXEC);
 	struct net_addr at;
 	struct end *l = listener_new(0, 64, &at), *a = end_new(0), *b = end_new(0);
+	bool holds;
 
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
 	assert_int_equal(ring_connect(ring, &a->s, &at), 0);
 	until(a->connects);
-	low = (struct rlimit){ .rlim_cur = 3, .rlim_max = was.rlim_max };
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
-	ring_accept(ring, &l->s);
-	until(l->fails);
-	assert_int_equal(ring_connect(ring, &b->s, &at), -EMFILE);
-	assert_int_equal(b->s.fd, -1);
-	quiet();
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
-	assert_int_equal(l->fails, 1);
-	assert_int_equal(l->error[RING_ACCEPT], EMFILE);
-	assert_int_equal(l->accepts, 0);
+	holds = limit_holds(limits, 3);
+	close(limits);
+	if (holds) {
+		ring_accept(ring, &l->s);
+		until(l->fails);
+		assert_int_equal(ring_connect(ring, &b->s, &at), -EMFILE);
+		assert_int_equal(b->s.fd, -1);
+		quiet();
+		assert_int_equal(l->fails, 1);
+		assert_int_equal(l->error[RING_ACCEPT], EMFILE);
+		assert_int_equal(l->accepts, 0);
+	}
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &descriptors), 0);
 	ring_accept(ring, &l->s);
 	until(l->accepts == 1);
 	close(l->fds[0]);
 	end_free(a);
 	end_free(b);
 	end_free(l);
+	cannot = !holds;
 }
 
 static int option(int fd, int level, int name)
@@ -753,7 +773,7 @@ static void forbid(int number)
 	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
-		_exit(9);
+		_exit(99);
 }
 
 /* In a child: 0 if ring_new() chose epoll, said why, and left no descriptor of the attempt behind. */
@@ -836,9 +856,10 @@ static void run_row(void **state)
 	int err;
 
 	starved = 0;
-	inside = false;
+	inside = cannot = false;
 	set.backend = t->backend;
 	set.starved = &starved;
+	setrlimit(RLIMIT_NOFILE, &descriptors); /* a row that failed may have left another */
 	err = ring_new(&set, &ring, &why);
 	if (err && t->backend == RING_URING) {
 		print_message("# skipped: %s\n", why);
@@ -848,6 +869,9 @@ static void run_row(void **state)
 	assert_int_equal(ring_kind(ring), t->backend);
 	t->row->run();
 	ring_free(ring);
+	ring = NULL;
+	if (cannot)
+		skip();
 }
 
 int main(void)
@@ -857,6 +881,7 @@ int main(void)
 	struct CMUnitTest tests[2 * ROWS + 1];
 
 	pattern_init();
+	getrlimit(RLIMIT_NOFILE, &descriptors);
 	for (int i = 0; i < 2 * ROWS; i++) {
 		all[i].row = &rows[i % ROWS];
 		all[i].backend = i < ROWS ? RING_URING : RING_EPOLL;

@@ -13,6 +13,8 @@ $(BENCH_BIN): $(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/tests/bench/util.o
 $(B)/tests/bench/load: $(B)/tests/bench/load_session.o
 
 bench-tools: $(BENCH_BIN)
+# tests/lab/06* drive danelawd with them
+tests: $(BENCH_BIN)
 
 bench: all $(BENCH_BIN)
 	$(Q)B=$(B) CASES="$(BENCH_CASES)" ROUNDS="$(BENCH_ROUNDS)" SUBJECTS="$(BENCH_SUBJECTS)" tests/bench/run

@@ -70,6 +70,13 @@ make_body(size_t size, bool bdat, size_t *len)
 	return body;
 }
 
+/* Any certificate will do: the generator's CPU time is the benchmark's narrowest place. */
+static int
+take_any(X509_STORE_CTX *store, void *arg)
+{
+	return 1;
+}
+
 static SSL_CTX *
 tls_client(const char *version, const char *certificate)
 {
@@ -79,6 +86,7 @@ tls_client(const char *version, const char *certificate)
 	if (!ctx || SSL_CTX_set_min_proto_version(ctx, v) != 1 || SSL_CTX_set_max_proto_version(ctx, v) != 1)
 		util_die("SSL_CTX_new");
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+	SSL_CTX_set_cert_verify_callback(ctx, take_any, NULL);
 	SSL_CTX_set_read_ahead(ctx, 1);
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
@@ -178,6 +186,24 @@ run(struct slot *slots, uint64_t sessions)
 	}
 }
 
+/* Deaf sessions have a go whenever there is room, until for a second there is none for any. */
+static void
+fill_up(void)
+{
+	struct epoll_event events[EVENTS];
+	int n;
+
+	while ((n = epoll_wait(epfd, events, EVENTS, 1000)) > 0)
+		for (int i = 0; i < n; i++) {
+			struct slot *slot = events[i].data.ptr;
+
+			if (slot->session && session_run(slot->session) == SESSION_FAILED) {
+				session_free(slot->session);
+				slot->session = NULL;
+			}
+		}
+}
+
 /* Opens up to each total in turn, at most at_a_time on their way at once, and holds them. */
 static void
 hold(void)
@@ -206,6 +232,8 @@ hold(void)
 				held += settled[at];
 			}
 		}
+		if (plan.deaf)
+			fill_up();
 		tell("holding", held);
 	}
 	for (uint64_t i = 0; i < begun; i++)

@@ -185,11 +185,9 @@ static bool crc_ok(const uint8_t *data, size_t len, size_t at)
 	return crc32c(copy, len) == proxy_get32(data + at);
 }
 
-/* Walks the TLVs from at to len: all whole, at most one CRC32C, and that right. */
+/* Walks the TLVs from at to len: all whole, and a CRC32C right. */
 static bool tlvs_ok(const uint8_t *data, size_t at, size_t len)
 {
-	bool crc_seen = false;
-
 	while (at < len) {
 		if (len - at < PROXY_TLV_HEAD)
 			return false;
@@ -200,11 +198,8 @@ static bool tlvs_ok(const uint8_t *data, size_t at, size_t len)
 		at += PROXY_TLV_HEAD;
 		if (len - at < value_len)
 			return false;
-		if (type == PROXY_TLV_CRC32C) {
-			if (crc_seen || value_len != 4 || !crc_ok(data, len, at))
-				return false;
-			crc_seen = true;
-		}
+		if (type == PROXY_TLV_CRC32C && (value_len != 4 || !crc_ok(data, len, at)))
+			return false;
 		at += value_len;
 	}
 	return true;

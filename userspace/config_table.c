@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Every section and every setting of danelaw.conf, once.  To add a setting: a field in config.h, a row here,
+ * its paragraph in docs/danelaw.conf.5 and its line in docs/danelaw.conf.example; a test looks for the
+ * last two.  A row reads: name, kind, field, then what the kind needs (see config_parts.h).
+ */
+#include "userspace/config_parts.h"
+
+#include <string.h>
+
+#define TITLED(name, type, list, count)                                                             \
+	{ name, offsetof(struct config, list), sizeof(struct type), offsetof(struct config, count), \
+	  offsetof(struct type, file), offsetof(struct type, line) }
+
+const struct config_section config_sections[SECTION_COUNT] = {
+	[SECTION_TOP] = { "", 0 },
+	[SECTION_FRONT] = { "front", offsetof(struct config, front) },
+	[SECTION_TLS] = { "tls", offsetof(struct config, tls) },
+	[SECTION_LIMITS] = { "limits", offsetof(struct config, limits) },
+	[SECTION_TIMEOUTS] = { "timeouts", offsetof(struct config, timeouts) },
+	[SECTION_HEALTH] = { "health", offsetof(struct config, health) },
+	[SECTION_CERTIFICATE] = TITLED("certificate", config_certificate, certificates, certificate_count),
+	[SECTION_BACKEND] = TITLED("backend", config_backend, backends, backend_count),
+	[SECTION_POOL] = TITLED("pool", config_pool, pools, pool_count),
+	[SECTION_LISTENER] = TITLED("listener", config_listener, listeners, listener_count),
+};
+
+/* The name is the first field of every titled section: see config_item_name(). */
+_Static_assert(offsetof(struct config_certificate, name) == 0, "name first");
+_Static_assert(offsetof(struct config_backend, name) == 0, "name first");
+_Static_assert(offsetof(struct config_pool, name) == 0, "name first");
+_Static_assert(offsetof(struct config_listener, name) == 0, "name first");
+
+#define ROW(section, type, name, kind, field, ...) \
+	{ SECTION_##section, name, KIND_##kind, offsetof(struct type, field), sizeof(((struct type *)0)->field), __VA_ARGS__ }
+#define TOP(...) ROW(TOP, config, __VA_ARGS__)
+#define FRONT(...) ROW(FRONT, config_front, __VA_ARGS__)
+#define TLS(...) ROW(TLS, config_tls, __VA_ARGS__)
+#define LIMITS(...) ROW(LIMITS, config_limits, __VA_ARGS__)
+#define TIMEOUTS(...) ROW(TIMEOUTS, config_timeouts, __VA_ARGS__)
+#define HEALTH(...) ROW(HEALTH, config_health, __VA_ARGS__)
+#define CERTIFICATE(...) ROW(CERTIFICATE, config_certificate, __VA_ARGS__)
+#define BACKEND(...) ROW(BACKEND, config_backend, __VA_ARGS__)
+#define POOL(...) ROW(POOL, config_pool, __VA_ARGS__)
+#define LISTENER(...) ROW(LISTENER, config_listener, __VA_ARGS__)
+/* the count of a list, the port of an endpoint */
+#define AND(type, field) .more = offsetof(struct type, field)
+
+#define MS 1u
+#define S 1000u
+#define M (60 * S)
+#define H (60 * M)
+#define K 1024u
+#define MB (1024 * K)
+
+const struct config_setting config_settings[] = {
+	TOP("hostname", HOSTNAME, hostname, .required = true),
+	TOP("user", TEXT, user, .max = 32, .def = "danelaw"),
+	TOP("state-dir", PATH, state_dir, .def = "/var/lib/danelaw"),
+	TOP("run-dir", PATH, run_dir, .def = "/run/danelaw"),
+	TOP("workers", NUMBER, workers, .max = 1024, .def = "0"),
+	TOP("io", CHOICE, io, .choices = "auto|uring|epoll", .def = "auto"),
+	TOP("log-level", CHOICE, log_level, .choices = "error|warn|info|debug", .def = "info"),
+	TOP("metrics", LISTEN, metrics_listen),
+	TOP("include", INCLUDE, file),
+
+	FRONT("interfaces", WORDS, interfaces, AND(config_front, interface_count), .min = 1, .max = 15),
+	FRONT("mode", CHOICE, mode, .choices = "native|generic-allowed|off", .def = "native"),
+	FRONT("deny", PATHS, deny_files, AND(config_front, deny_file_count)),
+	FRONT("steer", YESNO, steer, .def = "yes"),
+
+	TLS("min-version", CHOICE, min_version, .min = 12, .choices = "1.2|1.3", .def = "1.2"),
+	TLS("ticket-secret", PATH, ticket_secret_file),
+	TLS("ciphers", TEXT, ciphers, .min = 1, .max = 1024),
+	TLS("ciphersuites", TEXT, ciphersuites, .min = 1, .max = 1024),
+	TLS("groups", TEXT, groups, .min = 1, .max = 1024),
+
+	LIMITS("sessions", NUMBER, sessions, .min = 1, .max = 1000000, .def = "10000"),
+	LIMITS("handshakes", NUMBER, handshakes, .min = 1, .max = 100000, .def = "1000"),
+	LIMITS("errors", NUMBER, errors, .min = 1, .max = 1000, .def = "20"),
+	LIMITS("pipelined", NUMBER, pipelined, .min = 1, .max = 100, .def = "50"),
+	LIMITS("relay-buffer", SIZE, relay_buffer, .min = 16 * K, .max = 64 * MB, .def = "256k"),
+
+	TIMEOUTS("proxy-header", TIME, proxy_header, .min = 100 * MS, .max = M, .def = "5s"),
+	TIMEOUTS("command", TIME, command, .min = 100 * MS, .max = H, .def = "300s"),
+	TIMEOUTS("handshake", TIME, handshake, .min = 100 * MS, .max = 10 * M, .def = "30s"),
+	TIMEOUTS("body-block", TIME, body_block, .min = 100 * MS, .max = H, .def = "180s"),
+	TIMEOUTS("body-min-rate", SIZE, body_min_rate, .max = 1024 * MB, .def = "0"),
+	TIMEOUTS("client-write", TIME, client_write, .min = 100 * MS, .max = H, .def = "180s"),
+	TIMEOUTS("linger", TIME, linger, .max = M, .def = "2s"),
+	TIMEOUTS("backend-connect", TIME, backend_connect, .min = 100 * MS, .max = 10 * M, .def = "5s"),
+	TIMEOUTS("backend-banner", TIME, backend_banner, .min = 100 * MS, .max = H, .def = "60s"),
+	TIMEOUTS("backend-reply", TIME, backend_reply, .min = 100 * MS, .max = H, .def = "300s"),
+	TIMEOUTS("backend-final", TIME, backend_final, .min = 100 * MS, .max = 2 * H, .def = "600s"),
+	TIMEOUTS("route", TIME, route, .min = 100 * MS, .max = H, .def = "30s"),
+	TIMEOUTS("drain", TIME, drain, .max = 24 * H, .def = "600s"),
+
+	HEALTH("interval", TIME, interval_ms, .min = 100 * MS, .max = H, .def = "5s"),
+	HEALTH("timeout", TIME, timeout_ms, .min = 100 * MS, .max = 10 * M, .def = "10s"),
+	HEALTH("rise", NUMBER, rise, .min = 1, .max = 100, .def = "2"),
+	HEALTH("fall", NUMBER, fall, .min = 1, .max = 100, .def = "3"),
+
+	CERTIFICATE("chain", PATH, chain_file, .required = true),
+	CERTIFICATE("key", PATH, key_file, .required = true),
+
+	BACKEND("address", ENDPOINT, host, AND(config_backend, port), .min = 25, .required = true),
+	BACKEND("weight", NUMBER, weight, .min = 1, .max = 256, .def = "1"),
+	BACKEND("client-address", CHOICE, client_address, .choices = "proxy-v2|proxy-v1|xclient|none", .def = "proxy-v2"),
+	BACKEND("proxy-budget", NUMBER, proxy_budget, .min = 52, .max = PROXY_HEADER_MAX, .def = "232"),
+
+	POOL("backends", REFS, backends, AND(config_pool, backend_count), .target = SECTION_BACKEND, .required = true),
+	POOL("balance", CHOICE, balance, .choices = "least-connections|client-hash", .def = "least-connections"),
+
+	LISTENER("hostname", HOSTNAME, hostname),
+	LISTENER("address", ADDRESSES, addresses, AND(config_listener, address_count), .def = "::"),
+	LISTENER("port", NUMBER, port, .min = 1, .max = 65535, .def = "25"),
+	LISTENER("certificates", REFS, certificates, AND(config_listener, certificate_count), .target = SECTION_CERTIFICATE),
+	LISTENER("pool", REF, pool, .target = SECTION_POOL, .required = true),
+	LISTENER("require-tls", YESNO, require_tls, .def = "no"),
+	LISTENER("proxy", CHOICE, proxy, .choices = "forbidden|required", .def = "forbidden"),
+	LISTENER("proxy-from", PREFIXES, proxy_from, AND(config_listener, proxy_from_count)),
+	LISTENER("greet-delay", TIME, greet_delay_ms, .max = M, .def = "0s"),
+	LISTENER("newline", CHOICE, newline, .choices = "reject|normalize|pass", .def = "reject"),
+	LISTENER("max-size", SIZE, max_size, .max = 1ull << 40, .def = "0"),
+};
+const size_t config_setting_count = sizeof(config_settings) / sizeof(config_settings[0]);
+
+/* The default of proxy-budget stands as text above. */
+_Static_assert(PROXY_BUDGET_DEFAULT == 232, "the default of proxy-budget");
+
+const struct config_setting *config_setting_find(enum config_section_id section, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < config_setting_count; i++) {
+		if (config_settings[i].section == section && strcmp(config_settings[i].name, name) == 0)
+			return &config_settings[i];
+	}
+	return NULL;
+}
+
+bool config_kind_is_list(enum config_kind kind)
+{
+	return kind >= KIND_PATHS && kind <= KIND_REFS;
+}
+
+void *config_base(struct config *c, enum config_section_id section, size_t item)
+{
+	const struct config_section *s = &config_sections[section];
+	char *at = (char *)c + s->offset;
+
+	return s->item_size ? *(char **)at + item * s->item_size : at;
+}
+
+size_t config_item_count(const struct config *c, enum config_section_id section)
+{
+	return *(const size_t *)((const char *)c + config_sections[section].count_offset);
+}
+
+const char *config_item_name(struct config *c, enum config_section_id section, size_t item)
+{
+	return *(char **)config_base(c, section, item);
+}

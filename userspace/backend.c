@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Health has hysteresis both ways: `fall` failures in a row take a backend out, `rise` good probes in a row
+ * bring it back.  A whole pool that looks down is not guessed about: sessions get 421 and senders try again.
+ */
+#include "userspace/backend.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "userspace/log.h"
+
+struct backend {
+	uint32_t sessions; /* atomic */
+	uint8_t state;	   /* atomic, enum backend_state */
+	uint64_t reached, failed; /* atomic */
+	/* under the lock: */
+	unsigned good_probes, failures;
+	char why[BACKEND_WHY_MAX];
+	struct smtp_caps caps;
+	bool caps_known;
+};
+
+struct backends {
+	const struct config *cfg;
+	pthread_mutex_t lock;
+	struct backend each[];
+};
+
+const char *backend_state_name(enum backend_state s)
+{
+	static const char *const names[] = { "unknown", "up", "down" };
+
+	return names[s];
+}
+
+struct backends *backends_new(const struct config *cfg)
+{
+	struct backends *b = calloc(1, sizeof(*b) + cfg->backend_count * sizeof(b->each[0]));
+
+	if (!b)
+		return NULL;
+	b->cfg = cfg;
+	pthread_mutex_init(&b->lock, NULL);
+	return b;
+}
+
+void backends_free(struct backends *b)
+{
+	if (!b)
+		return;
+	pthread_mutex_destroy(&b->lock);
+	free(b);
+}
+
+static enum backend_state state_of(const struct backend *e)
+{
+	return __atomic_load_n(&e->state, __ATOMIC_RELAXED);
+}
+
+/* ---- choosing ---- */
+
+static bool was_tried(const struct backend_tried *t, size_t i)
+{
+	return t->bits[i / 64] >> (i % 64) & 1;
+}
+
+/* 64-bit finaliser (splitmix64): spreads a weak hash over all bits. */
+static uint64_t mix(uint64_t x)
+{
+	x ^= x >> 30;
+	x *= 0xbf58476d1ce4e5b9u;
+	x ^= x >> 27;
+	x *= 0x94d049bb133111ebu;
+	return x ^ x >> 31;
+}
+
+static uint64_t hash_ip(const struct in6_addr *ip)
+{
+	uint64_t half[2];
+
+	memcpy(half, ip, sizeof(half));
+	return mix(half[0] + 0x9e3779b97f4a7c15u * mix(half[1]));
+}
+
+static uint64_t hash_name(const char *name)
+{
+	uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
+
+	while (*name)
+		h = (h ^ (unsigned char)*name++) * 0x100000001b3u;
+	return h;
+}
+
+/*
+ * -ln of a number in (0, 1) made of a hash's upper bits, in 16.16 fixed point.  Dividing it by the weight gives
+ * weighted rendezvous hashing: the smallest wins, each backend in proportion to its weight.
+ */
+static uint64_t neg_log(uint64_t h)
+{
+	uint64_t x = (h >> 32) | 1; /* u = x / 2^32 */
+	int top = 63 - __builtin_clzll(x);
+	uint64_t log2 = (uint64_t)top << 16;
+	uint64_t m = x << (63 - top) >> 32; /* mantissa in [2^31, 2^32) */
+
+	for (int bit = 15; bit >= 0; bit--) {
+		m = m * m >> 31;
+		if (m >> 32) {
+			log2 |= 1ull << bit;
+			m >>= 1;
+		}
+	}
+	return (32ull << 16) - log2; /* log2 suffices: the base cancels out */
+}
+
+/* Smaller is better. */
+static uint64_t rank(const struct backends *b, const struct config_pool *pool, size_t i, uint64_t client)
+{
+	const struct config_backend *cfg = &b->cfg->backends[i];
+
+	if (pool->balance == CONFIG_CLIENT_HASH)
+		return (neg_log(mix(client ^ hash_name(cfg->name))) << 16) / cfg->weight;
+	uint32_t load = __atomic_load_n(&b->each[i].sessions, __ATOMIC_RELAXED);
+
+	/* equal loads: by the hash, so that an idle farm is not always met at its first backend */
+	return ((uint64_t)(load + 1) << 32) / cfg->weight + (mix(client + i) & 0xffff);
+}
+
+int backend_pick(struct backends *b, size_t pool_index, const struct in6_addr *client, struct backend_tried *tried)
+{
+	const struct config_pool *pool = &b->cfg->pools[pool_index];
+	uint64_t hash = hash_ip(client), best_rank = UINT64_MAX;
+	int best = -1;
+
+	for (size_t k = 0; k < pool->backend_count; k++) {
+		size_t i = pool->backends[k];
+
+		if (was_tried(tried, i) || state_of(&b->each[i]) == BACKEND_DOWN)
+			continue;
+		uint64_t r = rank(b, pool, i, hash);
+
+		if (r < best_rank) {
+			best_rank = r;
+			best = (int)i;
+		}
+	}
+	if (best >= 0)
+		tried->bits[best / 64] |= 1ull << (best % 64);
+	return best;
+}
+
+void backend_begin(struct backends *b, size_t i)
+{
+	__atomic_add_fetch(&b->each[i].sessions, 1, __ATOMIC_RELAXED);
+}
+
+void backend_end(struct backends *b, size_t i)
+{
+	__atomic_sub_fetch(&b->each[i].sessions, 1, __ATOMIC_RELAXED);
+}
+
+/* ---- health ---- */
+
+static void set_state(struct backends *b, size_t i, enum backend_state to)
+{
+	struct backend *e = &b->each[i];
+	enum backend_state from = state_of(e);
+
+	if (from == to)
+		return;
+	__atomic_store_n(&e->state, to, __ATOMIC_RELAXED);
+	if (to == BACKEND_DOWN)
+		log_warn("backend %s is down: %s", b->cfg->backends[i].name, e->why);
+	else
+		log_info("backend %s is up", b->cfg->backends[i].name);
+}
+
+void backend_failed(struct backends *b, size_t i, const char *why)
+{
+	struct backend *e = &b->each[i];
+
+	__atomic_add_fetch(&e->failed, 1, __ATOMIC_RELAXED);
+	pthread_mutex_lock(&b->lock);
+	strncpy(e->why, why, sizeof(e->why) - 1);
+	e->good_probes = 0;
+	if (++e->failures >= b->cfg->health.fall)
+		set_state(b, i, BACKEND_DOWN);
+	pthread_mutex_unlock(&b->lock);
+}
+
+void backend_probed_ok(struct backends *b, size_t i, const struct smtp_caps *caps)
+{
+	struct backend *e = &b->each[i];
+
+	pthread_mutex_lock(&b->lock);
+	e->caps = *caps;
+	e->caps_known = true;
+	e->failures = 0;
+	e->good_probes++;
+	if (state_of(e) != BACKEND_DOWN || e->good_probes >= b->cfg->health.rise)
+		set_state(b, i, BACKEND_UP);
+	pthread_mutex_unlock(&b->lock);
+}
+
+void backend_reached(struct backends *b, size_t i)
+{
+	struct backend *e = &b->each[i];
+
+	__atomic_add_fetch(&e->reached, 1, __ATOMIC_RELAXED);
+	if (state_of(e) != BACKEND_UP || !__atomic_load_n(&e->failures, __ATOMIC_RELAXED))
+		return;
+	pthread_mutex_lock(&b->lock);
+	e->failures = 0;
+	pthread_mutex_unlock(&b->lock);
+}
+
+bool backend_pool_up(const struct backends *b, size_t pool_index)
+{
+	const struct config_pool *pool = &b->cfg->pools[pool_index];
+
+	for (size_t k = 0; k < pool->backend_count; k++)
+		if (state_of(&b->each[pool->backends[k]]) != BACKEND_DOWN)
+			return true;
+	return false;
+}
+
+void backend_pool_floor(struct backends *b, size_t pool_index, struct smtp_caps *caps)
+{
+	const struct config_pool *pool = &b->cfg->pools[pool_index];
+	bool any = false;
+
+	*caps = smtp_caps_all;
+	pthread_mutex_lock(&b->lock);
+	for (size_t k = 0; k < pool->backend_count; k++) {
+		const struct backend *e = &b->each[pool->backends[k]];
+
+		if (!e->caps_known || state_of(e) != BACKEND_UP)
+			continue;
+		smtp_caps_meet(caps, &e->caps);
+		any = true;
+	}
+	pthread_mutex_unlock(&b->lock);
+	if (!any)
+		memset(caps, 0, sizeof(*caps));
+}
+
+/* ---- looking ---- */
+
+size_t backend_count(const struct backends *b)
+{
+	return b->cfg->backend_count;
+}
+
+void backend_get_status(struct backends *b, size_t i, struct backend_status *s)
+{
+	struct backend *e = &b->each[i];
+
+	s->name = b->cfg->backends[i].name;
+	s->state = state_of(e);
+	s->sessions = __atomic_load_n(&e->sessions, __ATOMIC_RELAXED);
+	s->reached = __atomic_load_n(&e->reached, __ATOMIC_RELAXED);
+	s->failed = __atomic_load_n(&e->failed, __ATOMIC_RELAXED);
+	pthread_mutex_lock(&b->lock);
+	memcpy(s->why, e->why, sizeof(s->why));
+	s->caps = e->caps;
+	pthread_mutex_unlock(&b->lock);
+}

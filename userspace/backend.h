@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The mail farm as the proxy sees it: which backends are up, what they can do, how busy they are, and which
+ * of a pool a session should try next.  One object for the whole daemon, shared by the workers: counts
+ * are atomic, what probes learned is behind a lock that is held for a copy only.
+ */
+#ifndef DANELAW_BACKEND_H
+#define DANELAW_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "userspace/config.h"
+#include "userspace/smtp.h"
+
+#define BACKEND_MAX 256 /* in one configuration; a session remembers which it tried in a bit set of this size */
+#define BACKEND_WHY_MAX 160
+
+struct backends;
+
+enum backend_state {
+	BACKEND_UNKNOWN, /* not probed yet: used as if up */
+	BACKEND_UP,
+	BACKEND_DOWN
+};
+const char *backend_state_name(enum backend_state s);
+
+struct backends *backends_new(const struct config *cfg); /* cfg must outlive it */
+void backends_free(struct backends *b);
+
+/* The backends a session tried already. */
+struct backend_tried {
+	uint64_t bits[BACKEND_MAX / 64];
+};
+
+/*
+ * The backend of the pool to try next: not down, not tried; weighted least connections, or rendezvous hashing of
+ * the client's address (so that one backend more or less moves only its share of clients).  Marks it tried.
+ * Negative: none is left.
+ */
+int backend_pick(struct backends *b, size_t pool, const struct in6_addr *client, struct backend_tried *tried);
+/* A connection to it begins (before connect) and ends: the load that least-connections sees. */
+void backend_begin(struct backends *b, size_t index);
+void backend_end(struct backends *b, size_t index);
+
+/*
+ * One attempt's outcome, of a probe or of a session.  A backend goes down after `fall` failures in a row and
+ * comes back after `rise` successful probes in a row; a session's success does not bring it back, so one
+ * lucky connection does not make it flap.  why: a sentence for the log and status.  Changes are logged.
+ */
+void backend_failed(struct backends *b, size_t index, const char *why);
+void backend_probed_ok(struct backends *b, size_t index, const struct smtp_caps *caps);
+/* A session reached it: ends a row of failures. */
+void backend_reached(struct backends *b, size_t index);
+
+/* Any backend of the pool that is not down? */
+bool backend_pool_up(const struct backends *b, size_t pool);
+/* What every backend of the pool that is up announced at its last probe; nothing if none was probed. */
+void backend_pool_floor(struct backends *b, size_t pool, struct smtp_caps *caps);
+
+/* A copy for danelawctl, metrics and health. */
+struct backend_status {
+	const char *name;
+	enum backend_state state;
+	uint32_t sessions;
+	uint64_t reached, failed;
+	char why[BACKEND_WHY_MAX]; /* of the last failure; "" if none */
+	struct smtp_caps caps;
+};
+size_t backend_count(const struct backends *b);
+void backend_get_status(struct backends *b, size_t index, struct backend_status *s);
+
+#endif

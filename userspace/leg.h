@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A leg: one TCP connection with or without TLS, as a stream of plain text each way.  A session has two, a
+ * health probe one.
+ *
+ * Input is pulled: leg_peek() shows what has come, leg_used() takes it.  What the owner leaves is kept in
+ * memory of its own by leg_settle(), and no more is read from the socket until the owner wants it: so what a
+ * peer can make us hold is a line, one receive and one TLS record.  Output is queued by leg_write() and sent by
+ * leg_settle(); the owner looks at leg_unsent() and stops making more.  An idle leg has no buffers.
+ *
+ * Every completion ends in wake(), nothing else calls the owner.
+ */
+#ifndef DANELAW_LEG_H
+#define DANELAW_LEG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "userspace/buf.h"
+#include "userspace/ring.h"
+#include "userspace/smtp.h"
+#include "userspace/tls.h"
+
+/* What the legs of one worker share. */
+struct leg_io {
+	struct ring *ring;
+	struct chunk_pool *pool;
+	uint8_t *scratch[2]; /* LEG_SCRATCH bytes each: decrypted text while an owner runs, one a side */
+};
+#define LEG_SCRATCH 16384 /* the plain text of one TLS record (RFC 8446 5.1) */
+
+enum leg_side { LEG_CLIENT, LEG_BACKEND };
+
+enum leg_state {
+	LEG_IDLE,	/* no socket yet */
+	LEG_CONNECTING,
+	LEG_OPEN,
+	LEG_CLOSED
+};
+
+struct leg {
+	struct ring_socket sock; /* first: completions come back by this address */
+	struct leg_io *io;
+	void (*wake)(struct leg *leg);
+	struct tls *tls;
+	struct fifo out;	    /* bytes for the wire */
+	const uint8_t *now;	    /* the wire's bytes at hand while the owner runs: the ring's or ->kept */
+	size_t now_len;
+	uint8_t *kept;		    /* what of them the owner left last time */
+	size_t kept_len;
+	const uint8_t *text;	    /* decrypted and not used: in scratch or ->kept_text */
+	size_t text_len;
+	uint8_t *kept_text;
+	int error;		    /* errno of the socket's first failure, 0 if none */
+	bool tls_failed;	    /* a record could not be read or written; tls_error() says why */
+	uint8_t state;		    /* enum leg_state */
+	uint8_t side;		    /* enum leg_side */
+	bool fin_seen;		    /* the peer's FIN, with what came before it perhaps still to be read */
+	bool eof;		    /* FIN or close_notify, and all before it was peeked at: nothing more will come */
+	bool fin_wanted, fin_sent;
+	uint64_t bytes_in, bytes_out; /* plain text */
+	uint64_t wire_out;	      /* bytes the kernel took: progress of a slow reader */
+};
+
+int leg_io_init(struct leg_io *io, struct ring *ring); /* 0 or -ENOMEM */
+void leg_io_free(struct leg_io *io);
+
+void leg_init(struct leg *leg, struct leg_io *io, enum leg_side side, void (*wake)(struct leg *));
+void leg_adopt(struct leg *leg, int fd);		/* an accepted connection */
+int leg_connect(struct leg *leg, const struct net_addr *to); /* 0 or negative errno; then wake() */
+
+/* Plain text at hand; *len 0: none now (see ->eof, ->error).  Valid until the owner returns or leg_used(). */
+const uint8_t *leg_peek(struct leg *leg, size_t *len);
+/* Like leg_peek() but with at least one more byte than *len was, joined to what was there; NULL if none is there. */
+const uint8_t *leg_peek_more(struct leg *leg, size_t *len);
+void leg_used(struct leg *leg, size_t len);
+/*
+ * Looks for a line (smtp_find_line()) in what is at hand, reading on through the TLS records as needed.  *line
+ * is valid like leg_peek()'s; *used: what leg_used() takes for it.  SMTP_LINE_MORE: not whole yet.
+ */
+enum smtp_line leg_peek_line(struct leg *leg, size_t max, const char **line, size_t *len, size_t *used);
+/* Takes up to room bytes of plain text into dst (straight out of the TLS records where there are some). */
+size_t leg_read(struct leg *leg, uint8_t *dst, size_t room);
+/* Gives back the last len bytes of a leg_read(): they will be peeked at again. */
+void leg_unread(struct leg *leg, const uint8_t *data, size_t len);
+/* Drops all input, decrypted or not: for a leg whose words do not matter any more. */
+void leg_discard(struct leg *leg);
+/* Anything received and not used, decrypted or not: what must not be there when TLS begins. */
+bool leg_has_input(const struct leg *leg);
+
+void leg_write(struct leg *leg, const void *data, size_t len);
+static inline size_t leg_unsent(const struct leg *leg) { return leg->out.len; }
+
+/* Begins TLS: from now on the wire carries records.  The leg owns tls. */
+void leg_start_tls(struct leg *leg, struct tls *tls);
+enum tls_result leg_handshake(struct leg *leg);
+
+/* At the end of each run of the owner: keeps what was left, sends what was queued, reads on if want_input. */
+void leg_settle(struct leg *leg, bool want_input, enum ring_room room);
+/* Our half is over: close_notify and FIN once all is sent. */
+void leg_finish(struct leg *leg);
+/*
+ * Ends it now.  Without a socket the state is LEG_CLOSED at once; else wake() comes once more with that
+ * state.  Then the memory may go.  Safe in any state.
+ */
+void leg_close(struct leg *leg, bool reset);
+/* Memory held in buffers, for bounds and metrics. */
+size_t leg_bytes_held(const struct leg *leg);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Listening sockets and admission.  listener_open() makes the descriptors as root; a worker then accepts on
+ * its own ones: each (listener, worker) pair has a socket of its own, all of one listener in a
+ * SO_REUSEPORT group, so that nothing is shared between workers on the way in.
+ */
+#ifndef DANELAW_LISTENER_H
+#define DANELAW_LISTENER_H
+
+#include "userspace/session.h"
+
+/*
+ * The sockets of one listener for one worker.  steered: one dual-stack socket on a loopback port of the kernel's choice;
+ * sk_lookup brings the connections, and the address that clients see is never bound.  Else one a configured address.
+ * Descriptors go to fds (at most max); the count, or negative errno with *failed the address's text.
+ */
+int listener_open(const struct config_listener *cfg, bool steered, int *fds, int max, char failed[NET_TEXT_MAX]);
+
+struct listener {
+	struct ring_socket sock; /* first */
+	struct session_env *env;
+	struct session_listener *serve;
+	struct timer retry;	 /* after accepting had to pause */
+	bool stopped;
+};
+
+void listener_start(struct listener *l, struct session_env *env, struct session_listener *serve, int fd);
+/* No new connections: the socket is closed.  Those in its queue are reset by the kernel. */
+void listener_stop(struct listener *l);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Rights: the daemon loads BPF, binds and reads keys as root, then runs as its own user with no capability,
+ * no_new_privs, and a seccomp and Landlock sandbox where the kernel has them.
+ *
+ * A reload has to read keys again that only root may read.  So before the drop a small process stays behind as
+ * root (the opener): it has no network, opens nothing but the files that the configuration names, read-only,
+ * and hands over descriptors.  It ends when the daemon does.
+ */
+#ifndef DANELAW_PRIVILEGES_H
+#define DANELAW_PRIVILEGES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+/*
+ * Starts the opener, allowed to open exactly these paths (copied).  Not root: no process is made, and
+ * privileges_open() opens with the rights there are.  0 or negative errno.
+ */
+int privileges_start_opener(const char *const *paths, size_t count);
+/* Opens for reading, by the opener if there is one.  NULL with errno set. */
+FILE *privileges_open(const char *path);
+
+/*
+ * Becomes user (name) for good: groups, gid, uid, every capability set empty, no_new_privs.  state_dir and run_dir are
+ * made and given to the user first, mode 0750.  user "" or not being root: only no_new_privs.  0, or negative with a
+ * sentence in err.
+ */
+int privileges_drop(const char *user, const char *state_dir, const char *run_dir, char *err, size_t err_size);
+/*
+ * After the last thread was started: seccomp and Landlock.  What the kernel lacks is left out and said in the
+ * returned static text, for the log ("seccomp, Landlock ABI 3").
+ */
+const char *privileges_sandbox(const char *state_dir, const char *run_dir);
+
+#endif

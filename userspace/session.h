@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A session: one client from accept to close.  Its life is a chain of named steps (the table stands in
+ * steps.c); each returns MORE, WAIT or DONE, one loop runs them, and one place ends, counts and logs.
+ *
+ *   proxy_header -> pregreet -> banner -> dialogue <-> handshake        (steps.c)
+ *                                            ^  \--> route --/
+ *                                            every step --> farewell --> closing
+ *
+ * A completion or a timer changes a leg or sets ->expired and runs the session.  Steps never free and never
+ * close: they return DONE with a reason set by session_end().  The memory goes when both legs are closed.
+ */
+#ifndef DANELAW_SESSION_H
+#define DANELAW_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "userspace/backend.h"
+#include "userspace/config.h"
+#include "userspace/leg.h"
+#include "userspace/nexthop.h"
+#include "userspace/relay.h"
+#include "userspace/stats.h"
+#include "userspace/timer.h"
+
+/* What all workers share; counted with relaxed atomics. */
+struct session_shared {
+	uint32_t sessions, handshakes;
+};
+
+/* A listener as one worker serves it. */
+struct session_listener {
+	const struct config_listener *cfg;
+	struct relay_settings relay;
+	struct tls_server *tls; /* NULL: STARTTLS is not offered; swapped by a reload, sessions keep what they have */
+};
+
+/* What a worker gives its sessions. */
+struct session_env {
+	const struct config *cfg;
+	struct ring *ring;
+	struct timer_wheel *wheel;
+	struct leg_io *io;
+	struct stats *stats;
+	struct backends *backends;
+	struct session_shared *shared;
+	struct session *sessions; /* all of this worker's */
+	bool draining;		  /* no new mail: 421 at the next idle point */
+	uint64_t next_id;
+};
+
+enum step_result { STEP_MORE, STEP_WAIT, STEP_DONE };
+
+enum session_step {
+	STEP_PROXY_HEADER,
+	STEP_PREGREET,
+	STEP_BANNER,
+	STEP_DIALOGUE,
+	STEP_HANDSHAKE,
+	STEP_ROUTE,
+	STEP_FAREWELL,
+	STEP_CLOSING
+};
+
+/* What a session waits for: which time-out runs, and how the session ends if it passes (waits[] in session.c). */
+enum session_wait {
+	WAIT_NOTHING,
+	WAIT_PROXY_HEADER,
+	WAIT_PREGREET,
+	WAIT_COMMAND,
+	WAIT_HANDSHAKE,
+	WAIT_CONNECT,
+	WAIT_BACKEND_BANNER,
+	WAIT_REPLY,
+	WAIT_FINAL,
+	WAIT_BODY,
+	WAIT_BACKEND_BODY,
+	WAIT_CLIENT_WRITE,
+	WAIT_LINGER
+};
+
+/* What a session keeps until its backend is ready, and not a moment longer. */
+struct session_route {
+	struct nexthop hop;
+	struct proxy_facts facts;
+	struct backend_tried tried;
+	uint64_t deadline;
+};
+
+struct session {
+	struct leg client, backend; /* first: legs wake the session by their address */
+	struct session *next, **link; /* in env->sessions */
+	struct session_env *env;
+	struct session_listener *listener;
+	struct timer timer;
+	uint64_t id;
+	uint8_t step;	    /* enum session_step */
+	uint8_t end;	    /* enum end_reason; END_NOT_YET while it lasts */
+	uint8_t wait;	    /* enum session_wait */
+	bool expired;	    /* the time-out of ->wait passed */
+	bool running;
+	bool want_client, want_backend; /* read on when settled */
+	bool esmtp;
+	bool hello_fresh;   /* the backend's EHLO was answered, the client not told yet */
+	bool skip_line;	    /* the rest of a line that is too long */
+	bool handshaking;   /* counted in shared->handshakes */
+	bool has_backend;   /* counted in backends' load */
+	bool tls_begun;	    /* the first byte behind STARTTLS was a TLS record's */
+	bool mail_waits;    /* a MAIL waits for a backend: refuse it with 451, not 421 */
+	bool farewell_said;
+	uint32_t epoch, wait_epoch; /* progress that renews a time-out */
+	uint16_t errors;    /* refused commands */
+	uint16_t backend_index;
+	uint32_t commands;
+	uint64_t wait_mark; /* WAIT_BODY: bytes at the window's start; WAIT_CLIENT_WRITE: wire bytes */
+	struct relay relay;
+	struct session_route *route; /* while routing */
+	struct net_addr peer, local; /* of the client: from the PROXY header where there is one */
+	char *helo;	     /* NULL before EHLO */
+	uint64_t t_start, t_tls, t_route, tls_ms, route_ms; /* ms */
+};
+
+/* Takes over fd; the session frees itself when it is over.  0, or -ENOMEM (fd is then closed). */
+int session_new(struct session_env *env, struct session_listener *listener, int fd, const struct net_addr *peer,
+		const struct net_addr *local);
+/* Runs it as far as it goes. */
+void session_run(struct session *s);
+/* Ends all sessions of the worker that are at an idle point; the others end at their next one. */
+void session_drain(struct session_env *env);
+/* Ends all, whatever they do. */
+void session_cut(struct session_env *env);
+
+/* ---- for steps.c and commands.c ---- */
+
+/* Ends the session: the reason, and what the client is told (REPLY_COUNT: nothing).  Returns STEP_DONE. */
+enum step_result session_end(struct session *s, enum end_reason reason, enum reply reply);
+/* Waits for this; the time-out starts anew if it was another wait or ->epoch has moved.  Returns STEP_WAIT. */
+enum step_result session_wait(struct session *s, enum session_wait wait);
+/* Drops the backend's leg (it must be reopened by STEP_ROUTE). */
+void session_drop_backend(struct session *s);
+
+extern const struct session_step_row {
+	const char *name;
+	enum step_result (*run)(struct session *s);
+} session_steps[];
+
+enum command_result {
+	COMMAND_NONE,  /* no whole command, or it must wait */
+	COMMAND_DONE,  /* one was consumed */
+	COMMAND_TAKEN, /* commands.c only: the same, by the handler itself */
+	COMMAND_ROUTE, /* it needs a backend first; it was not consumed */
+	COMMAND_TLS,   /* 220 was queued: the handshake begins */
+	COMMAND_END    /* session_end() was called */
+};
+/* Takes the next command of the client, if there is one and its turn has come (commands.c). */
+enum command_result command_next(struct session *s);
+
+#endif

@@ -47,16 +47,13 @@ static bool is_any6(const struct in6_addr *ip)
 
 int listener_open(const struct config_listener *cfg, bool steered, int *fds, int max, char failed[NET_TEXT_MAX])
 {
-	/*
-	 * Steered: bound to ::, not to ::1, since the kernel takes a socket from sk_lookup whatever it is bound
-	 * to, but a connection's own address is the client's view; port 0 lets the kernel choose a free one.
-	 */
-	struct net_addr any = { .port = 0 };
+	/* reached by nobody but through sk_lookup, which takes a socket whatever it is bound to */
+	struct net_addr own = { .ip = IN6ADDR_LOOPBACK_INIT, .port = 0 };
 	int n = 0;
 
 	if (steered) {
-		fds[0] = open_one(&any, true);
-		net_addr_text(&any, failed);
+		fds[0] = open_one(&own, true);
+		net_addr_text(&own, failed);
 		return fds[0] < 0 ? fds[0] : 1;
 	}
 	for (size_t i = 0; i < cfg->address_count && n < max; i++) {

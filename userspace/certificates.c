@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "userspace/certificates.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "userspace/log.h"
+#include "userspace/privileges.h"
+
+#define PEM_MAX (1 << 20) /* a chain of a megabyte is a mistake */
+
+struct pem {
+	char *text;
+	size_t len;
+};
+
+/* Keys pass through here: the memory is wiped before it is freed. */
+static void pem_free(struct pem *p)
+{
+	if (p->text)
+		explicit_bzero(p->text, p->len);
+	free(p->text);
+	p->text = NULL;
+}
+
+static int pem_read(const char *path, struct pem *p, char *err, size_t err_size)
+{
+	FILE *in = privileges_open(path);
+
+	if (!in) {
+		snprintf(err, err_size, "%s: %s", path, strerror(errno));
+		return -errno;
+	}
+	setvbuf(in, NULL, _IONBF, 0); /* no second copy of a key */
+	p->text = malloc(PEM_MAX);
+	p->len = p->text ? fread(p->text, 1, PEM_MAX, in) : 0;
+	fclose(in);
+	if (p->len && p->len < PEM_MAX)
+		return 0;
+	snprintf(err, err_size, "%s: %s", path, p->len ? "larger than 1 MiB" : "empty or not readable");
+	pem_free(p);
+	return -EINVAL;
+}
+
+static int load_listener(const struct config *cfg, const struct config_listener *l, const struct pem *secret,
+			 struct tls_server **out, char *err, size_t err_size)
+{
+	size_t n = l->certificate_count, loaded = 0;
+	struct tls_identity *ids = calloc(n, sizeof(*ids));
+	struct pem *pems = calloc(2 * n, sizeof(*pems));
+	int r = ids && pems ? 0 : -ENOMEM;
+
+	for (size_t i = 0; !r && i < n; i++, loaded++) {
+		const struct config_certificate *c = &cfg->certificates[l->certificates[i]];
+
+		r = pem_read(c->chain_file, &pems[2 * i], err, err_size);
+		if (!r)
+			r = pem_read(c->key_file, &pems[2 * i + 1], err, err_size);
+		ids[i] = (struct tls_identity){ .label = c->name,
+						.chain_pem = pems[2 * i].text,
+						.chain_len = pems[2 * i].len,
+						.key_pem = pems[2 * i + 1].text,
+						.key_len = pems[2 * i + 1].len };
+	}
+	struct tls_server_settings set = { .identities = ids,
+					   .identity_count = n,
+					   .min_version = cfg->tls.min_version,
+					   .ticket_secret = (const uint8_t *)secret->text,
+					   .ticket_secret_len = secret->len,
+					   .ciphers = cfg->tls.ciphers,
+					   .ciphersuites = cfg->tls.ciphersuites,
+					   .groups = cfg->tls.groups };
+	if (!r)
+		r = tls_server_new(&set, out, err, err_size);
+	for (size_t i = 0; pems && i < 2 * n; i++)
+		pem_free(&pems[i]);
+	free(pems);
+	free(ids);
+	return r;
+}
+
+int certificates_load(const struct config *cfg, struct tls_server **tls, char *err, size_t err_size)
+{
+	struct tls_server **fresh = calloc(cfg->listener_count + 1, sizeof(*fresh));
+	struct pem secret = { 0 };
+	int r = fresh ? 0 : -ENOMEM;
+
+	if (!r && cfg->tls.ticket_secret_file)
+		r = pem_read(cfg->tls.ticket_secret_file, &secret, err, err_size);
+	for (size_t i = 0; !r && i < cfg->listener_count; i++)
+		if (cfg->listeners[i].certificate_count)
+			r = load_listener(cfg, &cfg->listeners[i], &secret, &fresh[i], err, err_size);
+	pem_free(&secret);
+	if (r)
+		certificates_unref(cfg, fresh);
+	else
+		memcpy(tls, fresh, cfg->listener_count * sizeof(*tls));
+	free(fresh);
+	return r;
+}
+
+void certificates_unref(const struct config *cfg, struct tls_server **tls)
+{
+	for (size_t i = 0; tls && i < cfg->listener_count; i++) {
+		tls_server_unref(tls[i]);
+		tls[i] = NULL;
+	}
+}
+
+size_t certificates_paths(const struct config *cfg, const char **paths, size_t max)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < cfg->certificate_count; i++) {
+		if (n < max)
+			paths[n] = cfg->certificates[i].chain_file;
+		if (n + 1 < max)
+			paths[n + 1] = cfg->certificates[i].key_file;
+		n += 2;
+	}
+	if (cfg->tls.ticket_secret_file) {
+		if (n < max)
+			paths[n] = cfg->tls.ticket_secret_file;
+		n++;
+	}
+	return n;
+}
+
+/* ---- a key and certificate of our own ---- */
+
+static int write_new(const char *path, const char *text, mode_t mode)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode), r = 0;
+	size_t len = strlen(text);
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, len) != (ssize_t)len || fsync(fd))
+		r = errno ? -errno : -EIO;
+	close(fd);
+	return r;
+}
+
+static void say_tlsa(const struct config *cfg, const char *chain, size_t len)
+{
+	char record[96];
+
+	if (tls_tlsa_311(chain, len, record, sizeof(record)))
+		return;
+	log_info("publish this before you move the MX:");
+	log_info("    _25._tcp.%s. 3600 IN TLSA %s", cfg->hostname, record);
+}
+
+int certificates_make_own(const struct config *cfg, char *err, size_t err_size)
+{
+	const struct config_certificate *c = &cfg->certificates[0];
+	char *chain = NULL, *key = NULL;
+	struct pem kept;
+
+	if (!access(c->chain_file, F_OK) && !access(c->key_file, F_OK)) {
+		int r = pem_read(c->chain_file, &kept, err, err_size);
+
+		if (r)
+			return r;
+		log_info("the key and certificate in %s are used again", cfg->state_dir);
+		say_tlsa(cfg, kept.text, kept.len);
+		pem_free(&kept);
+		return 0;
+	}
+	int r = mkdir(cfg->state_dir, 0750) && errno != EEXIST ? -errno : 0;
+
+	if (!r)
+		r = tls_make_self_signed(cfg->hostname, &chain, &key);
+	if (!r)
+		r = write_new(c->key_file, key, 0600);
+	if (!r)
+		r = write_new(c->chain_file, chain, 0644);
+	if (r)
+		snprintf(err, err_size, "cannot make a key and certificate in %s: %s", cfg->state_dir, strerror(-r));
+	else {
+		log_info("made a P-256 key and certificate in %s (kept)", cfg->state_dir);
+		say_tlsa(cfg, chain, strlen(chain));
+	}
+	if (key)
+		explicit_bzero(key, strlen(key));
+	free(key);
+	free(chain);
+	return r;
+}

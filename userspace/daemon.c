@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#define _GNU_SOURCE
+#include "userspace/daemon.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "userspace/certificates.h"
+#include "userspace/listener.h"
+#include "userspace/log.h"
+#include "userspace/privileges.h"
+#include "userspace/worker.h"
+
+#define CPUS_MAX 1024
+
+struct daemon {
+	const struct config *cfg;
+	struct backends *backends;
+	struct session_shared shared;
+	struct front *front;
+	struct tls_server **tls;	 /* per listener */
+	unsigned workers;
+	int cpus[CPUS_MAX];		 /* the CPU of each worker */
+	int **fds;			 /* [worker * listeners + listener]: its sockets; the workers own them once started */
+	int *fd_counts;			 /* the same */
+	struct worker **running;
+	unsigned running_count;
+	bool draining;
+	uint64_t started_ms;
+	struct stats own;		 /* what no worker counts: reloads */
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* ---- workers and their CPUs ---- */
+
+static void choose_cpus(struct daemon *d)
+{
+	cpu_set_t set;
+	unsigned n = 0;
+
+	CPU_ZERO(&set);
+	sched_getaffinity(0, sizeof(set), &set);
+	for (int cpu = 0; cpu < CPU_SETSIZE && n < CPUS_MAX; cpu++)
+		if (CPU_ISSET(cpu, &set))
+			d->cpus[n++] = cpu;
+	d->workers = d->cfg->workers ? d->cfg->workers : n;
+	if (d->workers > CPUS_MAX)
+		d->workers = CPUS_MAX;
+	/* more workers than CPUs: they share, and none is tied to one */
+	for (unsigned i = n; i < d->workers; i++)
+		d->cpus[i] = -1;
+}
+
+/* ---- the front ---- */
+
+static bool has_front(const struct config *cfg)
+{
+	return cfg->front.mode != CONFIG_XDP_OFF && cfg->front.interface_count;
+}
+
+static bool steered(const struct config *cfg)
+{
+	return has_front(cfg) && cfg->front.steer;
+}
+
+static int open_front(struct daemon *d, char *err, size_t err_size)
+{
+	const struct config *cfg = d->cfg;
+	size_t n = 0, max = 0;
+
+	for (size_t i = 0; i < cfg->listener_count; i++)
+		max += cfg->listeners[i].address_count;
+	struct front_vip *vips = calloc(max + 1, sizeof(*vips));
+
+	if (!vips)
+		return -ENOMEM;
+	for (size_t i = 0; i < cfg->listener_count; i++)
+		for (size_t k = 0; k < cfg->listeners[i].address_count; k++)
+			vips[n++] = (struct front_vip){ .ip = cfg->listeners[i].addresses[k],
+							.port = cfg->listeners[i].port,
+							.listener = (uint32_t)i };
+	struct front_settings set = { .interfaces = cfg->front.interfaces,
+				      .interface_count = cfg->front.interface_count,
+				      .generic_allowed = cfg->front.mode == CONFIG_XDP_GENERIC_ALLOWED,
+				      .vips = vips,
+				      .vip_count = n,
+				      .listeners = (unsigned)cfg->listener_count,
+				      .workers = d->workers,
+				      .plain_bind = !cfg->front.steer };
+	int r = front_open(&set, &d->front, err, err_size);
+
+	free(vips);
+	return r;
+}
+
+static int load_lists(struct daemon *d, char *err, size_t err_size)
+{
+	size_t n = d->cfg->front.deny_file_count, opened = 0, count = 0;
+	FILE **files = calloc(n + 1, sizeof(*files));
+	int r = files ? 0 : -ENOMEM;
+
+	for (; !r && opened < n; opened++) {
+		files[opened] = privileges_open(d->cfg->front.deny_files[opened]);
+		if (!files[opened]) {
+			r = -errno;
+			snprintf(err, err_size, "%s: %s", d->cfg->front.deny_files[opened], strerror(errno));
+			break;
+		}
+	}
+	if (!r && n)
+		r = front_load_deny(d->front, files, (const char *const *)d->cfg->front.deny_files, n, &count, err, err_size);
+	while (opened--)
+		fclose(files[opened]);
+	free(files);
+	if (!r && n)
+		log_info("deny list: %zu prefixes", count);
+	return r;
+}
+
+/* ---- listening sockets ---- */
+
+static int open_sockets(struct daemon *d, char *err, size_t err_size)
+{
+	const struct config *cfg = d->cfg;
+	size_t n = cfg->listener_count * d->workers;
+	char where[NET_TEXT_MAX];
+
+	d->fds = calloc(n + 1, sizeof(*d->fds));
+	d->fd_counts = calloc(n + 1, sizeof(*d->fd_counts));
+	if (!d->fds || !d->fd_counts)
+		return -ENOMEM;
+	for (size_t k = 0; k < n; k++) {
+		const struct config_listener *l = &cfg->listeners[k % cfg->listener_count];
+		int max = (int)l->address_count + 1;
+
+		d->fds[k] = calloc((size_t)max, sizeof(int));
+		if (!d->fds[k])
+			return -ENOMEM;
+		int r = listener_open(l, steered(cfg), d->fds[k], max, where);
+
+		if (r < 0) {
+			snprintf(err, err_size, "listener %s: cannot listen on %s: %s", l->name, where, strerror(-r));
+			return r;
+		}
+		d->fd_counts[k] = r;
+	}
+	return 0;
+}
+
+static int steer_sockets(struct daemon *d)
+{
+	uint32_t cpu_worker[CPUS_MAX];
+	size_t cpus = 0, n = d->cfg->listener_count;
+	int r = 0;
+
+	memset(cpu_worker, 0xff, sizeof(cpu_worker)); /* no worker there: by hash */
+	for (unsigned w = 0; w < d->workers; w++) {
+		for (size_t i = 0; !r && i < n; i++)
+			r = front_set_socket(d->front, (unsigned)i, w, d->fds[w * n + i][0]);
+		if (d->cpus[w] < 0 || d->cpus[w] >= CPUS_MAX)
+			continue;
+		cpu_worker[d->cpus[w]] = w;
+		if ((size_t)d->cpus[w] >= cpus)
+			cpus = (size_t)d->cpus[w] + 1;
+	}
+	return r ? r : front_map_cpus(d->front, cpu_worker, cpus);
+}
+
+/* ---- start ---- */
+
+int daemon_prepare(const struct config *cfg, struct daemon **out, char *err, size_t err_size)
+{
+	struct daemon *d = calloc(1, sizeof(*d));
+	int r = d ? 0 : -ENOMEM;
+
+	err[0] = 0;
+	if (r)
+		return r;
+	d->cfg = cfg;
+	d->started_ms = now_ms();
+	choose_cpus(d);
+	d->backends = backends_new(cfg);
+	d->tls = calloc(cfg->listener_count + 1, sizeof(*d->tls));
+	d->running = calloc(d->workers, sizeof(*d->running));
+	if (!d->backends || !d->tls || !d->running)
+		r = -ENOMEM;
+	if (!r)
+		r = certificates_load(cfg, d->tls, err, err_size);
+	if (!r && has_front(cfg))
+		r = open_front(d, err, err_size);
+	if (!r && d->front)
+		r = load_lists(d, err, err_size);
+	if (!r)
+		r = open_sockets(d, err, err_size);
+	if (!r)
+		*out = d;
+	else {
+		if (!err[0])
+			snprintf(err, err_size, "%s", strerror(-r));
+		daemon_free(d, true);
+	}
+	return r;
+}
+
+int daemon_start(struct daemon *d, char *err, size_t err_size)
+{
+	size_t n = d->cfg->listener_count;
+
+	for (unsigned w = 0; w < d->workers; w++) {
+		struct worker_settings set = { .cfg = d->cfg,
+					       .backends = d->backends,
+					       .shared = &d->shared,
+					       .index = w,
+					       .cpu = d->workers > 1 ? d->cpus[w] : -1,
+					       .probes = w == 0,
+					       .fds = &d->fds[w * n],
+					       .fd_counts = &d->fd_counts[w * n],
+					       .tls = d->tls };
+		int r = worker_start(&set, &d->running[w], err, err_size);
+
+		if (r)
+			return r;
+		d->running_count++;
+	}
+	if (!steered(d->cfg))
+		return 0;
+	int r = steer_sockets(d);
+
+	if (r)
+		snprintf(err, err_size, "steering: %s", strerror(-r));
+	return r;
+}
+
+/* ---- while it runs ---- */
+
+int daemon_reload(struct daemon *d, char *err, size_t err_size)
+{
+	size_t n = d->cfg->listener_count;
+	struct tls_server **fresh = calloc(n + 1, sizeof(*fresh));
+	int r = fresh ? certificates_load(d->cfg, fresh, err, err_size) : -ENOMEM;
+
+	if (!r && d->front)
+		r = load_lists(d, err, err_size);
+	if (r) {
+		certificates_unref(d->cfg, fresh);
+		free(fresh);
+		stats_add(&d->own, COUNT_reload_failures, 1);
+		return r;
+	}
+	for (unsigned w = 0; w < d->running_count; w++)
+		worker_post_tls(d->running[w], fresh);
+	certificates_unref(d->cfg, d->tls);
+	free(d->tls);
+	d->tls = fresh;
+	stats_add(&d->own, COUNT_reloads, 1);
+	return 0;
+}
+
+void daemon_drain(struct daemon *d)
+{
+	d->draining = true;
+	for (unsigned w = 0; w < d->running_count; w++)
+		worker_post_drain(d->running[w]);
+}
+
+void daemon_cut(struct daemon *d)
+{
+	for (unsigned w = 0; w < d->running_count; w++)
+		worker_post_cut(d->running[w]);
+}
+
+bool daemon_done(const struct daemon *d)
+{
+	for (unsigned w = 0; w < d->running_count; w++)
+		if (!worker_done(d->running[w]))
+			return false;
+	return true;
+}
+
+/* Sockets that no worker took over. */
+static void close_sockets(struct daemon *d)
+{
+	size_t n = d->cfg->listener_count;
+
+	for (size_t k = 0; d->fds && k < n * d->workers; k++) {
+		for (int i = 0; k / n >= d->running_count && d->fds[k] && i < d->fd_counts[k]; i++)
+			close(d->fds[k][i]);
+		free(d->fds[k]);
+	}
+	free(d->fds);
+	free(d->fd_counts);
+}
+
+void daemon_free(struct daemon *d, bool detach)
+{
+	daemon_drain(d);
+	daemon_cut(d);
+	for (unsigned w = 0; w < d->running_count; w++)
+		worker_join(d->running[w]);
+	close_sockets(d);
+	if (d->front)
+		front_close(d->front, detach);
+	certificates_unref(d->cfg, d->tls);
+	free(d->tls);
+	free(d->running);
+	backends_free(d->backends);
+	free(d);
+}
+
+/* ---- looking ---- */
+
+const struct config *daemon_config(const struct daemon *d)
+{
+	return d->cfg;
+}
+
+struct backends *daemon_backends(const struct daemon *d)
+{
+	return d->backends;
+}
+
+struct front *daemon_front(const struct daemon *d)
+{
+	return d->front;
+}
+
+unsigned daemon_workers(const struct daemon *d)
+{
+	return d->workers;
+}
+
+const char *daemon_io(const struct daemon *d)
+{
+	return worker_describe(d->running[0]);
+}
+
+bool daemon_draining(const struct daemon *d)
+{
+	return d->draining;
+}
+
+uint64_t daemon_uptime_ms(const struct daemon *d)
+{
+	return now_ms() - d->started_ms;
+}
+
+void daemon_sum(const struct daemon *d, struct stats *sum)
+{
+	memset(sum, 0, sizeof(*sum));
+	stats_sum(sum, &d->own);
+	for (unsigned w = 0; w < d->running_count; w++)
+		stats_sum(sum, worker_stats(d->running[w]));
+}
+
+const char **daemon_paths(const struct config *cfg, size_t *count)
+{
+	size_t n = certificates_paths(cfg, NULL, 0);
+	const char **paths = calloc(n + cfg->front.deny_file_count + 1, sizeof(*paths));
+
+	if (!paths)
+		return NULL;
+	certificates_paths(cfg, paths, n);
+	for (size_t i = 0; i < cfg->front.deny_file_count; i++)
+		paths[n++] = cfg->front.deny_files[i];
+	*count = n;
+	return paths;
+}

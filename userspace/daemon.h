@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The running daemon as one object: what main starts, and what the control socket and the metrics look at.
+ *
+ *   configuration -> certificates, front, listening sockets (as root) -> drop -> workers
+ *
+ * All functions are called from the main thread, except daemon_sum() and the getters, which any thread may call.
+ */
+#ifndef DANELAW_DAEMON_H
+#define DANELAW_DAEMON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "userspace/backend.h"
+#include "userspace/config.h"
+#include "userspace/front.h"
+#include "userspace/stats.h"
+
+struct daemon;
+
+/* Everything that needs root: certificates, front, listening sockets.  0, or negative with a sentence in err. */
+int daemon_prepare(const struct config *cfg, struct daemon **out, char *err, size_t err_size);
+/* Starts the workers (after the drop).  0, or negative with a sentence in err. */
+int daemon_start(struct daemon *d, char *err, size_t err_size);
+/* Certificates and lists again from their files.  On a fault everything stays as it was: negative and err. */
+int daemon_reload(struct daemon *d, char *err, size_t err_size);
+/* No new sessions; those at an idle point get 421. */
+void daemon_drain(struct daemon *d);
+void daemon_cut(struct daemon *d);	   /* ends what is left */
+bool daemon_done(const struct daemon *d);  /* after a drain: nothing is left */
+/* Stops whatever still runs and frees all.  detach: takes the front off the interfaces too. */
+void daemon_free(struct daemon *d, bool detach);
+
+/* ---- looking ---- */
+
+const struct config *daemon_config(const struct daemon *d);
+struct backends *daemon_backends(const struct daemon *d);
+struct front *daemon_front(const struct daemon *d); /* NULL: none */
+unsigned daemon_workers(const struct daemon *d);
+const char *daemon_io(const struct daemon *d); /* "io_uring, …" of the first worker */
+bool daemon_draining(const struct daemon *d);
+uint64_t daemon_uptime_ms(const struct daemon *d);
+void daemon_sum(const struct daemon *d, struct stats *sum); /* over the workers; sum is zeroed first */
+/* Every file a reload reads, for the opener; malloc'd array of borrowed strings, *count of them. */
+const char **daemon_paths(const struct config *cfg, size_t *count);
+
+#endif

@@ -39,13 +39,18 @@ void leg_io_free(struct leg_io *io)
 	memset(io, 0, sizeof(*io));
 }
 
+static bool usable(const struct leg *leg)
+{
+	return leg->state == LEG_OPEN && !leg->sock.closing;
+}
+
 /* ---- sending ---- */
 
 static void flush(struct leg *leg)
 {
 	struct iovec iov[4];
 
-	if (leg->state != LEG_OPEN || leg->error || ring_busy(&leg->sock, RING_SEND))
+	if (!usable(leg) || leg->error || ring_busy(&leg->sock, RING_SEND))
 		return;
 	if (leg->out.len)
 		ring_send(leg->io->ring, &leg->sock, iov, fifo_peek(&leg->out, iov, 4));
@@ -330,7 +335,7 @@ static void keep_rest(struct leg *leg)
 void leg_settle(struct leg *leg, bool want_input, enum ring_room room)
 {
 	keep_rest(leg);
-	if (leg->state != LEG_OPEN)
+	if (!usable(leg))
 		return;
 	flush(leg);
 	if (want_input && !leg->fin_seen && !leg->error && !ring_busy(&leg->sock, RING_RECV))

@@ -167,7 +167,7 @@ static void log_session(struct session *s)
 {
 	struct logline l;
 	char text[NET_TEXT_MAX], sid[17];
-	const struct tls_facts none = { 0 }, *tls = s->client.tls && s->t_tls ? tls_facts(s->client.tls) : &none;
+	const struct tls_facts none = { 0 }, *tls = s->tls_up ? tls_facts(s->client.tls) : &none;
 	static const char digits[] = "0123456789abcdef";
 
 	for (int i = 0; i < 16; i++)
@@ -183,7 +183,7 @@ static void log_session(struct session *s)
 	logline_str(&l, "group", or_dash(tls->group));
 	logline_str(&l, "sni", or_dash(tls->sni));
 	logline_str(&l, "cert", or_dash(tls->certificate));
-	logline_str(&l, "resumed", s->t_tls ? (tls->resumed ? "yes" : "no") : "-");
+	logline_str(&l, "resumed", s->tls_up ? (tls->resumed ? "yes" : "no") : "-");
 	logline_str(&l, "backend", s->t_route ? s->env->cfg->backends[s->backend_index].name : "-");
 	logline_str(&l, "relay", "guard");
 	logline_u64(&l, "cmds", s->commands);

@@ -107,6 +107,7 @@ struct session {
 	bool skip_line;	    /* the rest of a line that is too long */
 	bool handshaking;   /* counted in shared->handshakes */
 	bool has_backend;   /* counted in backends' load */
+	bool tls_up;	    /* the handshake is over: tls_facts() are known */
 	bool tls_begun;	    /* the first byte behind STARTTLS was a TLS record's */
 	bool mail_waits;    /* a MAIL waits for a backend: refuse it with 451, not 421 */
 	bool farewell_said;

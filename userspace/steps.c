@@ -217,6 +217,7 @@ static void handshake_over(struct session *s)
 	__atomic_sub_fetch(&s->env->shared->handshakes, 1, __ATOMIC_RELAXED);
 	stats_add(st, COUNT_handshakes_open, -1);
 	s->handshaking = false;
+	s->tls_up = true;
 	s->tls_ms = ring_now(s->env->ring) - s->t_tls;
 	stats_add(st, COUNT_sessions_tls, 1);
 	stats_add(st, strcmp(f->version, "TLSv1.3") == 0 ? COUNT_tls_13 : COUNT_tls_12, 1);

@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Whole sessions, scripted over a ring without sockets.  A script is a list of lines:
+ *
+ *   "C: text"   the client sends text and CRLF       "S: text"   the client has been sent exactly this line
+ *   "B: text"   the backend sends                    "P: text"   the backend has been sent exactly this line
+ *   "C- text", "B- text"  the same as C: and B: without CRLF; \r, \n and \0 are themselves
+ *   "S."  "P."  nothing more was sent                "C fin" "C reset" "B fin" "B reset"
+ *   "B up"  the next connect succeeds                "B down"    it is refused
+ *   "+ms"   time passes                              "end reason"  the session is over, for this reason
+ *   "P ?"   whatever the backend was sent first is taken (the PROXY header)
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/fake_ring.h"
+#include "userspace/session.h"
+
+#define CLIENT_FD 100
+
+struct world {
+	struct config cfg;
+	struct config_backend backends[2];
+	struct config_pool pool;
+	size_t pool_backends[2];
+	struct config_listener lst;
+	struct net_prefix proxy_from;
+	struct session_shared shared;
+	struct session_listener serve;
+	struct session_env env;
+	struct leg_io io;
+	struct stats stats;
+	struct fake_peer *client, *backend;
+	char name[96];
+};
+
+enum { REQUIRE_TLS = 1, STARTTLS = 2, PROXY = 4, DELAY = 8, NORMALIZE = 16, TWO = 32, MAX_SIZE = 64, NO_HANDSHAKES = 128 };
+
+struct script {
+	const char *name;
+	unsigned with;
+	const char *lines[64];
+};
+
+static struct tls_server *tls;
+
+static void make_tls(void)
+{
+	char *chain, *key, err[200];
+
+	assert_int_equal(tls_make_self_signed("mx.example", &chain, &key), 0);
+	struct tls_identity id = { .label = "mx", .chain_pem = chain, .key_pem = key, .chain_len = strlen(chain), .key_len = strlen(key) };
+	struct tls_server_settings set = { .identities = &id, .identity_count = 1, .min_version = 12 };
+
+	assert_int_equal(tls_server_new(&set, &tls, err, sizeof(err)), 0);
+	free(chain);
+	free(key);
+}
+
+static void set_up_config(struct world *w, unsigned with)
+{
+	w->cfg.hostname = (char *)"mx.example";
+	w->cfg.limits = (struct config_limits){ .sessions = 10, .handshakes = with & NO_HANDSHAKES ? 0 : 10, .errors = 3, .pipelined = 10, .relay_buffer = 65536 };
+	w->cfg.timeouts = (struct config_timeouts){ .proxy_header = 5000, .command = 300000, .handshake = 30000, .body_block = 180000,
+		.client_write = 180000, .linger = 2000, .backend_connect = 5000, .backend_banner = 60000, .backend_reply = 300000,
+		.backend_final = 600000, .route = 30000, .drain = 600000, .body_min_rate = 100 };
+	w->cfg.health = (struct config_health){ .interval_ms = 5000, .timeout_ms = 10000, .rise = 2, .fall = 3 };
+	for (int i = 0; i < 2; i++) {
+		w->backends[i] = (struct config_backend){ .name = (char *)(i ? "mx-b" : "mx-a"), .weight = 1, .proxy_budget = 232,
+							  .client_address = CONFIG_ADDR_NONE };
+		net_parse_ip(i ? "10.0.0.6" : "10.0.0.5", &w->backends[i].addr.ip);
+		w->backends[i].addr.port = 25;
+		w->pool_backends[i] = (size_t)i;
+	}
+	w->pool = (struct config_pool){ .name = (char *)"farm", .backends = w->pool_backends, .backend_count = with & TWO ? 2 : 1 };
+	net_parse_prefix("192.0.2.0/24", &w->proxy_from);
+	w->lst = (struct config_listener){ .name = (char *)"edge", .hostname = (char *)"mx.example", .port = 25,
+		.require_tls = with & REQUIRE_TLS, .proxy = with & PROXY ? CONFIG_PROXY_REQUIRED : CONFIG_PROXY_FORBIDDEN,
+		.proxy_from = &w->proxy_from, .proxy_from_count = 1, .greet_delay_ms = with & DELAY ? 2000 : 0,
+		.newline = with & NORMALIZE ? SMTP_NEWLINE_NORMALIZE : SMTP_NEWLINE_REJECT, .max_size = with & MAX_SIZE ? 100 : 0 };
+	w->cfg.backends = w->backends;
+	w->cfg.backend_count = w->pool.backend_count;
+	w->cfg.pools = &w->pool;
+	w->cfg.pool_count = 1;
+	w->cfg.listeners = &w->lst;
+	w->cfg.listener_count = 1;
+}
+
+static void set_up(struct world *w, const struct script *s)
+{
+	struct ring_settings ring = { .backend = RING_AUTO };
+	const char *why;
+
+	memset(w, 0, sizeof(*w));
+	snprintf(w->name, sizeof(w->name), "%s", s->name);
+	set_up_config(w, s->with);
+	w->env.cfg = &w->cfg;
+	assert_int_equal(ring_new(&ring, &w->env.ring, &why), 0);
+	assert_int_equal(leg_io_init(&w->io, w->env.ring), 0);
+	w->env.io = &w->io;
+	w->env.wheel = timer_wheel_new(ring_now(w->env.ring));
+	w->env.stats = &w->stats;
+	w->env.backends = backends_new(&w->cfg);
+	w->env.shared = &w->shared;
+	w->serve.cfg = &w->lst;
+	w->serve.tls = s->with & STARTTLS ? tls : NULL;
+	w->serve.relay = (struct relay_settings){ .hostname = "mx.example", .max_size = w->lst.max_size, .newline = (uint8_t)w->lst.newline,
+						  .cap_mask = ~0u & ~SMTP_CAP_BIT(STARTTLS) & ~SMTP_CAP_BIT(XCLIENT), .starttls = w->serve.tls,
+						  .buffer = 65536 };
+	struct net_addr peer = { .port = 1234 }, local = { .port = 25 };
+
+	net_parse_ip(s->with & PROXY ? "192.0.2.9" : "198.51.100.7", &peer.ip);
+	net_parse_ip("192.0.2.25", &local.ip);
+	w->shared.sessions = 1;
+	assert_int_equal(session_new(&w->env, &w->serve, CLIENT_FD, &peer, &local), 0);
+	w->client = fake_peer_at(w->env.ring, 0);
+}
+
+static void tear_down(struct world *w)
+{
+	session_cut(&w->env);
+	fake_settle(w->env.ring);
+	assert_null(w->env.sessions);
+	assert_int_equal(w->shared.sessions, 0);
+	assert_int_equal(w->shared.handshakes, 0);
+	assert_int_equal(fake_open(w->env.ring), 0);
+	assert_int_equal(chunk_pool_bytes_out(w->io.pool), 0);
+	ring_free(w->env.ring);
+	timer_wheel_free(w->env.wheel);
+	leg_io_free(&w->io);
+	backends_free(w->env.backends);
+}
+
+static void pass_time(struct world *w, uint64_t ms)
+{
+	while (ms) {
+		uint64_t step = ms < 64 ? ms : 64;
+
+		fake_advance(w->env.ring, step);
+		ring_run(w->env.ring, 0);
+		timer_advance(w->env.wheel, ring_now(w->env.ring));
+		fake_settle(w->env.ring);
+		ms -= step;
+	}
+}
+
+static enum end_reason ended(const struct world *w)
+{
+	for (int i = 0; i < END_COUNT; i++)
+		if (w->stats.end[i])
+			return (enum end_reason)i;
+	return END_NOT_YET;
+}
+
+/* Takes one line off what the peer got and compares it. */
+static void expect_line(struct world *w, const char *script, struct fake_peer *p, const char *want)
+{
+	char *lf = p && p->got ? memchr(p->got, '\n', p->got_len) : NULL;
+
+	if (!lf)
+		fail_msg("%s: \"%s\": got only \"%s\" (ended: %s)", w->name, script, p && p->got ? (char *)p->got : "",
+			 ended(w) == END_NOT_YET ? "no" : end_info[ended(w)].name);
+	size_t n = (size_t)(lf - (char *)p->got);
+
+	if (n != strlen(want) + 1 || memcmp(p->got, want, n - 1) || lf[-1] != '\r')
+		fail_msg("%s: wanted \"%s\", got \"%.*s\"", w->name, want, (int)n, (char *)p->got);
+	memmove(p->got, lf + 1, p->got_len - n); /* with the NUL */
+	p->got_len -= n + 1;
+}
+
+static void expect_nothing(struct world *w, struct fake_peer *p, const char *script)
+{
+	if (p && p->got_len)
+		fail_msg("%s: \"%s\": got \"%s\"", w->name, script, (char *)p->got);
+}
+
+static void peer_does(struct world *w, struct fake_peer *p, const char *line)
+{
+	const char *text = line + 3;
+
+	if (!p)
+		fail_msg("%s: \"%s\": no such peer yet", w->name, line);
+	if (line[1] == ':') {
+		char with_crlf[8192];
+
+		snprintf(with_crlf, sizeof(with_crlf), "%s\r\n", text);
+		fake_say_text(p, with_crlf);
+	} else if (line[1] == '-')
+		fake_say_text(p, text);
+	else if (!strcmp(line + 2, "fin"))
+		fake_fin(p);
+	else if (!strcmp(line + 2, "reset"))
+		fake_reset(p);
+	else if (!strcmp(line + 2, "up") || !strcmp(line + 2, "down")) {
+		fake_answer(p, line[2] == 'u' ? 0 : 111);
+		w->backend = p;
+	} else
+		fail_msg("%s: what is \"%s\"?", w->name, line);
+}
+
+static void do_line(struct world *w, const char *line)
+{
+	struct fake_peer *connecting = fake_connecting(w->env.ring);
+
+	fake_settle(w->env.ring);
+	connecting = fake_connecting(w->env.ring);
+	if (!strncmp(line, "end ", 4)) {
+		pass_time(w, 2100); /* the farewell's linger */
+		if (ended(w) == END_NOT_YET || strcmp(end_info[ended(w)].name, line + 4))
+			fail_msg("%s: wanted %s, ended with %s", w->name, line, ended(w) == END_NOT_YET ? "nothing" : end_info[ended(w)].name);
+		assert_null(w->env.sessions);
+	} else if (line[0] == '+')
+		pass_time(w, strtoull(line + 1, NULL, 10));
+	else if (line[0] == 'C')
+		peer_does(w, w->client, line);
+	else if (line[0] == 'B')
+		peer_does(w, connecting && line[1] == ' ' && (line[2] == 'u' || line[2] == 'd') ? connecting : w->backend, line);
+	else if (!strcmp(line, "S.") || !strcmp(line, "P."))
+		expect_nothing(w, line[0] == 'S' ? w->client : w->backend, line);
+	else if (!strcmp(line, "P ?"))
+		fake_clear(w->backend);
+	else if (line[0] == 'S' || line[0] == 'P')
+		expect_line(w, line, line[0] == 'S' ? w->client : w->backend, line + 3);
+	else
+		fail_msg("%s: what is \"%s\"?", w->name, line);
+}
+
+static void run_script(const struct script *s)
+{
+	struct world w;
+
+	set_up(&w, s);
+	for (int i = 0; s->lines[i]; i++)
+		do_line(&w, s->lines[i]);
+	tear_down(&w);
+}
+
+#define GREET "S: 220 mx.example ESMTP"
+#define OPEN GREET, "C: EHLO client.example", "B up", "B: 220 farm ESMTP", "P: EHLO client.example", "B: 250-farm", \
+	     "B: 250-PIPELINING", "B: 250-SIZE 1000", "B: 250-CHUNKING", "B: 250 8BITMIME", "S: 250-mx.example", "S: 250-PIPELINING", "S: 250-SIZE 1000", \
+	     "S: 250-8BITMIME", "S: 250 CHUNKING"
+#define OPEN_MAX GREET, "C: EHLO client.example", "B up", "B: 220 farm ESMTP", "P: EHLO client.example", "B: 250-farm", "B: 250 CHUNKING", \
+		 "S: 250-mx.example", "S: 250 CHUNKING"
+#define MAIL "C: MAIL FROM:<a@b>", "P: MAIL FROM:<a@b>", "B: 250 ok", "S: 250 ok", "C: RCPT TO:<c@d>", "P: RCPT TO:<c@d>", "B: 250 ok", "S: 250 ok"
+#define DATA "C: DATA", "P: DATA", "B: 354 go", "S: 354 go"
+#define QUIT "C: QUIT", "P: QUIT", "B: 221 bye", "S: 221 bye", "C fin", "B fin", "end quit"
+
+static const struct script scripts[] = {
+	{ "a mail", 0, { OPEN, MAIL, DATA, "C: hello", "C: .", "P: hello", "P: .", "S.", "B: 250 taken", "S: 250 taken", QUIT } },
+	{ "two mails, the second refused", 0, { OPEN, MAIL, DATA, "C: .", "P: .", "B: 250 one", "S: 250 one", MAIL, DATA, "C: x", "C: .", "P: x", "P: .",
+		"B: 554 no", "S: 554 no", QUIT } },
+	{ "pipelined in one packet", 0, { OPEN, "C- MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n", "P: MAIL FROM:<a@b>", "P: RCPT TO:<c@d>", "P: DATA",
+		"B: 250 1", "B: 550 2", "B: 554 3", "S: 250 1", "S: 550 2", "S: 554 3", QUIT } },
+	{ "what is behind DATA waits for its answer: commands if it is no 354", 0, { OPEN, MAIL, "C- DATA\r\nRSET\r\n", "P: DATA", "P.", "B: 451 not now", "S: 451 not now",
+		"P: RSET", "B: 250 ok", "S: 250 ok", QUIT } },
+	{ "what is behind DATA is the body if it is 354", 0, { OPEN, MAIL, "C- DATA\r\nRSET\r\n.\r\n", "P: DATA", "P.", "B: 354 go", "S: 354 go",
+		"P: RSET", "P: .", "B: 250 ok", "S: 250 ok", QUIT } },
+	{ "our own answers wait for their turn", 0, { OPEN, "C- MAIL FROM:<a@b>\r\nFROB\r\nRSET\r\n", "P: MAIL FROM:<a@b>", "P: RSET", "S.", "B: 250 1", "S: 250 1",
+		"S: 500 5.5.1 Command unrecognized", "B: 250 2", "S: 250 2", QUIT } },
+	{ "a reply of several lines", 0, { OPEN, "C: MAIL FROM:<a@b>", "P: MAIL FROM:<a@b>", "B: 550-first", "B: 550 last", "S: 550-first", "S: 550 last", QUIT } },
+	{ "one command at a time to a backend without PIPELINING", 0, { GREET, "C: EHLO client.example", "B up", "B: 220 farm", "P: EHLO client.example",
+		"B: 250 farm", "S: 250 mx.example", "C- MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n", "P: MAIL FROM:<a@b>", "P.", "B: 250 1", "S: 250 1", "P: RCPT TO:<c@d>", "B: 250 2",
+		"S: 250 2", QUIT } },
+	{ "HELO", 0, { GREET, "C: HELO old.example", "B up", "B: 220 farm", "P: HELO old.example", "B: 250 farm", "S: 250 mx.example", "C: MAIL FROM:<a@b>",
+		"P: MAIL FROM:<a@b>", "B: 250 1", "S: 250 1", QUIT } },
+	{ "a second EHLO is filtered like the first", 0, { OPEN, "C: EHLO again.example", "P: EHLO again.example", "B: 250-farm", "B: 250-XCLIENT ADDR", "B: 250-AUTH PLAIN",
+		"B: 250-STARTTLS", "B: 250-X-NEW", "B: 250 DSN", "S: 250-mx.example", "S: 250 DSN", QUIT } },
+	{ "a second HELO", 0, { OPEN, "C: HELO again.example", "P: HELO again.example", "B: 250 farm says", "S: 250 mx.example", QUIT } },
+	{ "a bad HELO name", 0, { GREET, "C: EHLO bad name!", "S: 501 5.5.4 Syntax error in parameters", "C: QUIT", "S: 221 2.0.0 mx.example closing connection", "C fin", "end quit" } },
+	{ "MAIL before EHLO", 0, { GREET, "C: MAIL FROM:<a@b>", "S: 503 5.5.1 Send EHLO or HELO first", "C: QUIT", "S: 221 2.0.0 mx.example closing connection", "C fin", "end quit" } },
+	{ "RSET and NOOP without a backend", 0, { GREET, "C: RSET", "S: 250 2.0.0 Ok", "C: NOOP", "S: 250 2.0.0 Ok", "C: QUIT", "S: 221 2.0.0 mx.example closing connection", "C fin", "end quit" } },
+	{ "AUTH, XCLIENT, BURL, ETRN are never passed on", 0, { OPEN, "C: AUTH PLAIN AGEAYg==", "S: 503 5.5.1 Authentication is not offered here", "C: XCLIENT ADDR=1.2.3.4",
+		"S: 502 5.5.1 Command not offered here", "C: ETRN x", "S: 502 5.5.1 Command not offered here", "P.", QUIT } },
+	{ "too many errors", 0, { GREET, "C: A", "S: 500 5.5.1 Command unrecognized", "C: A", "S: 500 5.5.1 Command unrecognized", "C: A", "S: 500 5.5.1 Command unrecognized", "C: A",
+		"S: 500 5.5.1 Command unrecognized", "S: 421 4.7.0 mx.example Too many errors", "C fin", "end too_many_errors" } },
+	{ "HTTP", 0, { GREET, "C: GET / HTTP/1.1", "S: 554 5.5.1 This is SMTP", "C fin", "end not_smtp" } },
+	{ "a TLS record before STARTTLS", STARTTLS, { GREET, "C- \x16\x03\x01", "S: 554 5.5.1 TLS begins with STARTTLS on this port", "C fin", "end tls_before_starttls" } },
+	{ "a bare LF ends no command", 0, { GREET, "C- EHLO a\n", "S: 554 5.5.2 Line not ended by CRLF", "C fin", "end bare_newline" } },
+	{ "a bare LF is forgiven where the listener says so, and passed on as CRLF", NORMALIZE, { GREET, "C- EHLO a\n", "B up", "B: 220 f", "P: EHLO a", "B: 250 PIPELINING", "S: 250 mx.example",
+		"C- MAIL FROM:<a@b>\n", "P: MAIL FROM:<a@b>", "B: 250 1", "S: 250 1", QUIT } },
+	{ "a bare LF in a body: the backend never sees the end", 0, { OPEN, MAIL, DATA, "C- one\r\n", "P: one", "C- two\n.\n\r\n", "C: .", "P.", "S: 554 5.6.0 Bare CR or LF in the message", "C fin",
+		"P.", "end bare_newline" } },
+	{ "end of data in pieces", 0, { OPEN, MAIL, DATA, "C- a\r", "C- \n", "C- .", "C- \r", "C- \n", "P: a", "P: .", "B: 250 1", "S: 250 1", QUIT } },
+	{ "a mail behind the end of data in the same packet", 0, { OPEN, MAIL, DATA, "C- x\r\n.\r\nMAIL FROM:<e@f>\r\n", "P: x", "P: .", "P: MAIL FROM:<e@f>", "B: 250 1", "B: 250 2", "S: 250 1", "S: 250 2", QUIT } },
+	{ "too big by its SIZE", MAX_SIZE, { OPEN_MAX, "C: MAIL FROM:<a@b> SIZE=101", "S: 552 5.3.4 Message size exceeds the limit", "P.", QUIT } },
+	{ "too big by its body", MAX_SIZE, { OPEN_MAX, MAIL, DATA, "C: 0123456789012345678901234567890123456789012345678901234567890123456789", "P: 0123456789012345678901234567890123456789012345678901234567890123456789",
+		"C: 0123456789012345678901234567890123456789", "C: .", "P.", "S: 552 5.3.4 Message size exceeds the limit", "C fin", "end message_too_big" } },
+	{ "BDAT", 0, { OPEN, MAIL, "C- BDAT 5\r\nab\r\n.", "P: BDAT 5", "C- BDAT 4 LAST\r\nlast", "P: ab", "P: .BDAT 4 LAST", "B: 250 1", "S: 250 1", "B: 250 2", "S: 250 2",
+		"C: QUIT", "P: lastQUIT", "B: 221 bye", "S: 221 bye", "C fin", "B fin", "end quit" } },
+	{ "BDAT of nothing, LAST", 0, { OPEN, MAIL, "C: BDAT 0 LAST", "P: BDAT 0 LAST", "B: 250 1", "S: 250 1", QUIT } },
+	{ "BDAT without a backend: the octets are dropped", 0, { GREET, "C- BDAT 6\r\nQUIT\r\n", "S: 503 5.5.1 MAIL first", "S.", "C: NOOP", "S: 250 2.0.0 Ok", "C fin", "end client_closed" } },
+	{ "BDAT that is too big in all: the backend never sees the end", MAX_SIZE, { OPEN_MAX, MAIL, "C- BDAT 3\r\nabc", "P: BDAT 3", "B: 250 1", "S: 250 1", "C: BDAT 98 LAST", 
+		"C- 01234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567", "S: 552 5.3.4 Message size exceeds the limit", "C fin", "end message_too_big" } },
+
+	{ "STARTTLS is offered, and 530 without it", REQUIRE_TLS | STARTTLS, { GREET, "C: EHLO a", "S: 250-mx.example", "S: 250 STARTTLS", "C: MAIL FROM:<a@b>", "S: 530 5.7.0 Must issue a STARTTLS command first",
+		"C: RCPT TO:<a@b>", "S: 530 5.7.0 Must issue a STARTTLS command first", "C: DATA", "S: 530 5.7.0 Must issue a STARTTLS command first", "C fin", "end client_closed" } },
+	{ "530 to AUTH and BDAT", REQUIRE_TLS | STARTTLS, { GREET, "C: EHLO a", "S: 250-mx.example", "S: 250 STARTTLS", "C: AUTH PLAIN", "S: 530 5.7.0 Must issue a STARTTLS command first", "C- BDAT 4\r\nQUIT",
+		"S: 530 5.7.0 Must issue a STARTTLS command first", "C: NOOP", "S: 250 2.0.0 Ok", "C fin", "end client_closed" } },
+	{ "without TLS the backend comes at MAIL", STARTTLS, { GREET, "C: EHLO a", "S: 250-mx.example", "S: 250 STARTTLS", "C: MAIL FROM:<a@b>", "B up", "B: 220 f", "P: EHLO a", "B: 250 f", "P: MAIL FROM:<a@b>", "B: 250 1", "S: 250 1", QUIT } },
+	{ "STARTTLS with an argument", STARTTLS, { GREET, "C: STARTTLS now", "S: 501 5.5.4 Syntax error in parameters", "C fin", "end client_closed" } },
+	{ "STARTTLS where there is no certificate", 0, { GREET, "C: STARTTLS", "S: 502 5.5.1 Command not offered here", "C fin", "end client_closed" } },
+	{ "STARTTLS inside a transaction", STARTTLS, { GREET, "C: EHLO a", "S: 250-mx.example", "S: 250 STARTTLS", "C: MAIL FROM:<a@b>", "B up", "B: 220 f", "P: EHLO a", "B: 250 f", "P: MAIL FROM:<a@b>", "B: 250 1", "S: 250 1",
+		"C: STARTTLS", "S: 503 5.5.1 STARTTLS is not allowed inside a mail transaction", QUIT } },
+	{ "STARTTLS waits for the answers before it", STARTTLS, { GREET, "C: EHLO a", "S: 250-mx.example", "S: 250 STARTTLS", "C: MAIL FROM:<a@b>", "B up", "B: 220 f", "P: EHLO a", "B: 250 PIPELINING", "P: MAIL FROM:<a@b>", "B: 550 1", "S: 550 1",
+		"C- RSET\r\nSTARTTLS\r\n", "P: RSET", "S.", "B: 250 2", "S: 250 2", "S: 220 2.0.0 Ready to start TLS", "C fin", "end client_aborted" } },
+	{ "bytes behind STARTTLS in the same packet", STARTTLS, { GREET, "C- STARTTLS\r\nEHLO evil\r\n", "S: 554 5.5.0 Bytes behind STARTTLS", "C fin", "S.", "end starttls_injection" } },
+	{ "bytes behind STARTTLS, one", STARTTLS, { GREET, "C- STARTTLS\r\nE", "S: 554 5.5.0 Bytes behind STARTTLS", "C fin", "end starttls_injection" } },
+	{ "bytes behind STARTTLS in the next packet", STARTTLS, { GREET, "C- STARTTLS\r\n", "C- EHLO evil\r\n", "S: 220 2.0.0 Ready to start TLS", "S.", "end starttls_injection" } },
+	{ "no room for a handshake", STARTTLS | NO_HANDSHAKES, { GREET, "C: STARTTLS", "S: 454 4.7.0 TLS not available now, too many handshakes in flight", "C: NOOP", "S: 250 2.0.0 Ok", "C fin", "end client_closed" } },
+	{ "a handshake that does not come", STARTTLS, { GREET, "C: STARTTLS", "S: 220 2.0.0 Ready to start TLS", "+29000", "S.", "+1100", "end handshake_timeout" } },
+
+	{ "PROXY header, then a mail", PROXY, { "S.", "C: PROXY TCP4 198.51.100.9 192.0.2.25 4000 25", GREET, "C fin", "end client_closed" } },
+	{ "PROXY header in pieces, a command behind it", PROXY, { "C- PROXY TCP4 198.51.1", "S.", "C- 00.9 192.0.2.25 4000 25\r\nNOOP\r\n", GREET, "S: 250 2.0.0 Ok", "C fin", "end client_closed" } },
+	{ "no PROXY header where one is required", PROXY, { "C: EHLO a", "S.", "end proxy_header" } },
+	{ "a PROXY header that does not come", PROXY, { "C- PROXY", "+5100", "S.", "end proxy_header" } },
+	{ "a PROXY header on a listener that forbids it is an unknown command", 0, { GREET, "C: PROXY TCP4 198.51.100.9 192.0.2.25 4000 25", "S: 500 5.5.1 Command unrecognized", "C fin", "end client_closed" } },
+	{ "pregreet", DELAY, { "S.", "C: EHLO early", "S: 554 5.5.0 Talked before the banner", "C fin", "end pregreet" } },
+	{ "a client that waits for the banner", DELAY, { "+1800", "S.", "+300", GREET, "C fin", "end client_closed" } },
+
+	{ "the backend refuses the connection", 0, { GREET, "C: EHLO a", "B down", "S: 421 4.3.2 mx.example Service not available, closing transmission channel", "C fin", "end no_backend" } },
+	{ "at MAIL that is 451", STARTTLS, { GREET, "C: EHLO a", "S: 250-mx.example", "S: 250 STARTTLS", "C: MAIL FROM:<a@b>", "B down", "S: 451 4.3.2 mx.example No mail server behind this one can take the message now, try again later", "C fin", "end no_backend" } },
+	{ "the next backend takes over", TWO, { GREET, "C: EHLO a", "B down", "B up", "B: 220 f", "P: EHLO a", "B: 250 f", "S: 250 mx.example", QUIT } },
+	{ "a backend that hangs at connect", TWO, { GREET, "C: EHLO a", "+5100", "B up", "B: 220 f", "P: EHLO a", "B: 250 f", "S: 250 mx.example", QUIT } },
+	{ "a backend that hangs at its banner", 0, { GREET, "C: EHLO a", "B up", "+60100", "S: 421 4.3.2 mx.example Service not available, closing transmission channel", "C fin", "end no_backend" } },
+	{ "a backend whose banner is 554", TWO, { GREET, "C: EHLO a", "B up", "B: 554 go away", "B up", "B: 220 f", "P: EHLO a", "B: 250 f", "S: 250 mx.example", QUIT } },
+	{ "a backend that closes between transactions", 0, { OPEN, "B fin", "S: 421 4.4.2 mx.example The mail server behind this one closed the connection, try again later", "C fin", "end backend_lost" } },
+	{ "a backend that closes in a transaction", 0, { OPEN, MAIL, "B fin", "S: 451 4.4.2 mx.example The mail server behind this one was lost before it answered, try again later", "C fin", "end backend_lost" } },
+	{ "a backend that closes after 354", 0, { OPEN, MAIL, DATA, "B fin", "S: 451 4.4.2 mx.example The mail server behind this one was lost before it answered, try again later", "C fin", "end backend_lost" } },
+	{ "a backend that is reset behind the end of data", 0, { OPEN, MAIL, DATA, "C: .", "P: .", "B reset", "S: 451 4.4.2 mx.example The mail server behind this one was lost before it answered, try again later", "C fin", "end backend_lost" } },
+	{ "a 250 before the end of the body is no 250", 0, { OPEN, MAIL, DATA, "C: half", "P: half", "B: 250 taken", "S: 451 4.4.2 mx.example The mail server behind this one was lost before it answered, try again later", "C fin", "end backend_protocol" } },
+	{ "a refusal before the end of the body waits for it", 0, { OPEN, MAIL, DATA, "C: half", "P: half", "B: 552 too big", "S.", "C: .", "P: .", "S: 552 too big", QUIT } },
+	{ "a refusal before the end, then gone", 0, { OPEN, MAIL, DATA, "C: half", "P: half", "B: 552 too big", "B fin", "S: 552 too big", "C fin", "end backend_lost" } },
+	{ "421 at any time is passed on and ends it", 0, { OPEN, MAIL, "B: 421 going down", "S: 421 going down", "C fin", "end backend_421" } },
+	{ "no reply in time", 0, { OPEN, "C: MAIL FROM:<a@b>", "+300100", "S: 421 4.4.2 mx.example The mail server behind this one closed the connection, try again later", "C fin", "end backend_timeout" } },
+	{ "no final reply in time", 0, { OPEN, MAIL, DATA, "C: .", "+599000", "S.", "+1100", "S: 451 4.4.2 mx.example The mail server behind this one was lost before it answered, try again later", "C fin", "end backend_timeout" } },
+	{ "what is no reply", 0, { OPEN, "C: NOOP", "B: nonsense", "S: 451 4.4.2 mx.example The mail server behind this one was lost before it answered, try again later", "C fin", "end backend_protocol" } },
+
+	{ "a client that is silent", 0, { GREET, "+299000", "S.", "+1100", "S: 421 4.4.2 mx.example Timeout, closing transmission channel", "C fin", "end idle_timeout" } },
+	{ "one byte now and then does not renew a command's time", 0, { GREET, "C- E", "+100000", "C- H", "+100000", "C- L", "+100100", "S: 421 4.4.2 mx.example Timeout, closing transmission channel", "C fin", "end idle_timeout" } },
+	{ "one byte now and then does not renew a body's time", 0, { OPEN, MAIL, DATA, "C- a", "+100000", "C- b", "+80100", "S: 421 4.4.2 mx.example Timeout, closing transmission channel", "C fin", "end body_timeout" } },
+	{ "a client that goes in a body: the backend never sees the end", 0, { OPEN, MAIL, DATA, "C: half", "P: half", "C fin", "P.", "end client_aborted" } },
+	{ "a client that is reset while the backend works", 0, { OPEN, MAIL, DATA, "C: .", "P: .", "C reset", "B: 250 taken", "end client_reset" } },
+	{ "half-close behind a pipelined mail", 0, { OPEN, MAIL, DATA, "C- x\r\n.\r\nQUIT\r\n", "C fin", "P: x", "P: .", "P: QUIT", "B: 250 taken", "S: 250 taken", "B: 221 bye", "S: 221 bye", "B fin", "end quit" } },
+	{ "gone without QUIT: the backend gets one", 0, { OPEN, "C fin", "P: QUIT", "B fin", "end client_closed" } },
+};
+
+static void test_scripts(void **state)
+{
+	const char *only = getenv("ONLY");
+
+	for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++)
+		if (!only || strstr(scripts[i].name, only))
+			run_script(&scripts[i]);
+}
+
+static void test_long_line(void **state)
+{
+	static char line[3000];
+	struct script s = { "long line", 0, { GREET } };
+	struct world w;
+
+	memset(line, 'a', sizeof(line) - 1);
+	set_up(&w, &s);
+	do_line(&w, GREET);
+	fake_say_text(w.client, line);
+	fake_say_text(w.client, "\r\nNOOP\r\n");
+	do_line(&w, "S: 500 5.5.2 Line too long");
+	do_line(&w, "S: 250 2.0.0 Ok");
+	tear_down(&w);
+}
+
+/* STARTTLS with a command behind it, cut into two packets at every byte. */
+static void test_injection_splits(void **state)
+{
+	static const char text[] = "STARTTLS\r\nMAIL FROM:<evil@example>\r\n";
+	struct script s = { "injection", STARTTLS, { GREET } };
+
+	for (size_t cut = 1; cut < sizeof(text) - 1; cut++) {
+		struct world w;
+
+		set_up(&w, &s);
+		do_line(&w, GREET);
+		fake_say(w.client, text, cut);
+		fake_say(w.client, text + cut, sizeof(text) - 1 - cut);
+		fake_settle(w.env.ring);
+		assert_int_equal(ended(&w), END_starttls_injection);
+		assert_null(strstr((char *)w.client->got, "250"));
+		assert_null(fake_connecting(w.env.ring));
+		tear_down(&w);
+	}
+}
+
+/* Neither side takes anything: what is held stays below the bound. */
+static void test_bounded(void **state)
+{
+	static const char *const open[] = { OPEN, MAIL, DATA, NULL };
+	static char block[4097];
+	struct script s = { "bounded", 0, { GREET } };
+	struct world w;
+
+	memset(block, 'x', sizeof(block) - 1);
+	memcpy(block + sizeof(block) - 3, "\r\n", 2);
+	set_up(&w, &s);
+	for (int i = 0; open[i]; i++)
+		do_line(&w, open[i]);
+	w.backend->window = 0;
+	for (int i = 0; i < 1000; i++)
+		fake_say(w.client, block, sizeof(block) - 1);
+	fake_settle(w.env.ring);
+	assert_in_range(chunk_pool_bytes_out(w.io.pool), 60000, 3 * 65536);
+	pass_time(&w, 300200);
+	assert_int_equal(ended(&w), END_backend_timeout);
+	tear_down(&w);
+}
+
+static void test_drain(void **state)
+{
+	static const char *const in_mail[] = { OPEN, MAIL, DATA, NULL };
+	struct script s = { "drain", 0, { GREET } };
+	struct world w;
+
+	set_up(&w, &s);
+	do_line(&w, GREET);
+	session_drain(&w.env);
+	do_line(&w, "S: 421 4.3.2 mx.example Service shutting down, try again later");
+	tear_down(&w);
+
+	set_up(&w, &s);
+	for (int i = 0; in_mail[i]; i++)
+		do_line(&w, in_mail[i]);
+	session_drain(&w.env);
+	do_line(&w, "S.");
+	do_line(&w, "C: .");
+	do_line(&w, "P: .");
+	do_line(&w, "B: 250 taken");
+	do_line(&w, "S: 250 taken");
+	do_line(&w, "S: 421 4.3.2 mx.example Service shutting down, try again later");
+	tear_down(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_scripts), cmocka_unit_test(test_long_line), cmocka_unit_test(test_injection_splits),
+		cmocka_unit_test(test_bounded), cmocka_unit_test(test_drain),
+	};
+
+	make_tls();
+	int r = cmocka_run_group_tests(tests, NULL, NULL);
+
+	tls_server_unref(tls);
+	return r;
+}

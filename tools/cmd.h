@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The subcommands of danelawctl.  A new one is a cmd_x.c, a prototype here, a row in danelawctl.c and a section in
+ * docs/danelawctl.8.
+ */
+#ifndef DANELAW_CMD_H
+#define DANELAW_CMD_H
+
+/* argv[0] is the subcommand's name; options by getopt_long().  Returns the exit status: 2 is a usage error. */
+int cmd_version(int argc, char **argv);
+
+#endif

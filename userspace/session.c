@@ -158,11 +158,6 @@ void session_drop_backend(struct session *s)
 
 /* ---- the log line ---- */
 
-static const char *or_dash(const char *text)
-{
-	return text && *text ? text : "-";
-}
-
 static void log_session(struct session *s)
 {
 	struct logline l;
@@ -178,13 +173,13 @@ static void log_session(struct session *s)
 	logline_str(&l, "lst", s->listener->cfg->name);
 	logline_str(&l, "peer", net_ip_text(&s->peer.ip, text));
 	logline_str(&l, "ehlo", s->helo);
-	logline_str(&l, "tls", tls->version && !strncmp(tls->version, "TLSv", 4) ? tls->version + 4 : "-");
-	logline_str(&l, "cipher", or_dash(tls->cipher));
-	logline_str(&l, "group", or_dash(tls->group));
-	logline_str(&l, "sni", or_dash(tls->sni));
-	logline_str(&l, "cert", or_dash(tls->certificate));
-	logline_str(&l, "resumed", s->tls_up ? (tls->resumed ? "yes" : "no") : "-");
-	logline_str(&l, "backend", s->t_route ? s->env->cfg->backends[s->backend_index].name : "-");
+	logline_str(&l, "tls", tls->version && !strncmp(tls->version, "TLSv", 4) ? tls->version + 4 : NULL);
+	logline_str(&l, "cipher", tls->cipher);
+	logline_str(&l, "group", tls->group);
+	logline_str(&l, "sni", tls->sni);
+	logline_str(&l, "cert", tls->certificate);
+	logline_str(&l, "resumed", s->tls_up ? (tls->resumed ? "yes" : "no") : NULL);
+	logline_str(&l, "backend", s->t_route ? s->env->cfg->backends[s->backend_index].name : NULL);
 	logline_str(&l, "relay", "guard");
 	logline_u64(&l, "cmds", s->commands);
 	logline_u64(&l, "errors", s->errors);
@@ -196,7 +191,7 @@ static void log_session(struct session *s)
 	logline_ms(&l, "t", ring_now(s->env->ring) - s->t_start);
 	logline_str(&l, "end", end_info[s->end].name);
 	if (s->end == END_handshake_failed || s->end == END_tls_error)
-		logline_str(&l, "why", s->client.tls ? tls_error(s->client.tls) : "-");
+		logline_str(&l, "why", s->client.tls ? tls_error(s->client.tls) : NULL);
 	else if (s->route && s->route->hop.why[0])
 		logline_str(&l, "why", s->route->hop.why);
 	logline_emit(&l);

@@ -141,7 +141,12 @@ static void on_note(struct ring_socket *sock)
 
 /* ---- the thread ---- */
 
-static const struct ring_handler wake_handler = { .readable = on_note };
+static void on_wake_closed(struct ring_socket *sock)
+{
+	/* run() sees it by the descriptor */
+}
+
+static const struct ring_handler wake_handler = { .readable = on_note, .closed = on_wake_closed };
 
 static int begin(struct worker *w)
 {

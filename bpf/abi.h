@@ -12,7 +12,7 @@
 
 #include <linux/types.h>
 
-#define FRONT_ABI 1
+#define FRONT_ABI 2
 
 enum {
 	FRONT_VIPS_MAX = 16384,
@@ -21,6 +21,8 @@ enum {
 	FRONT_CPUS_MAX = 1024,
 	FRONT_RULES_MAX = 65536,     /* deny4, deny6, allow4, allow6: entries made by hand */
 	FRONT_LIST_MAX = 1 << 20,    /* prefixes of the bulk lists, a family */
+	FRONT_VERIFIED_DEFAULT = 65536, /* entries of verified, when the settings do not say */
+	FRONT_BLOCKED_MAX = 65536,
 	FRONT_TEXT = 40,
 	FRONT_NO_WORKER = 0xffffffff,
 };
@@ -60,12 +62,58 @@ struct steer_stats {
 	_Static_assert(__builtin_offsetof(struct steer_stats, symbol) == 8 * (number), "rows of reasons.def in order");
 #include "bpf/reasons.def"
 
-/* front_config[0] */
+/* front_config[0]; written by the loader */
 struct front_config {
 	__u32 abi;
-	__u32 deny_list; /* which of list4_a/list4_b (list6_…) is read: 0 or 1 */
+	__u32 deny_list;		/* which of list4_a/list4_b (list6_…) is read: 0 or 1 */
+	__u64 source_interval_ns;	/* between new connections of one source in the long run; 0: no limit */
+	__u64 source_burst_ns;		/* how far a source may run ahead of that: interval times burst */
+	__u32 network56_factor;		/* an IPv6 /56 may do as much as so many sources; 0: no limit */
+	__u32 network48_factor;
+	__u32 flood_enter_syn_per_s;	/* flood mode begins; 0: never */
+	__u32 flood_leave_syn_per_s;	/* and ends below this, for flood_hold_ns */
+	__u64 flood_hold_ns;
+	__u64 secret[2];		/* of the hash that picks buckets */
 };
-_Static_assert(sizeof(struct front_config) == 8, "front_config");
+_Static_assert(sizeof(struct front_config) == 64, "front_config");
+
+/*
+ * buckets: when the next connection would be on time (CLOCK_MONOTONIC), a source's place chosen by keyed hash.
+ * A fixed array, so that spoofed sources make no state; two sources may share a place.
+ */
+enum { FRONT_BUCKETS = 1 << 17 };
+struct bucket {
+	__u64 next_ns;
+};
+
+/* flood[0] */
+struct flood {
+	__u64 until_ns;		/* flood mode lasts until then (CLOCK_MONOTONIC); 0: none seen yet */
+	__u64 window_start_ns;
+	__u64 window_syns;	/* new connections asked for since; counted in lumps of FLOOD_LUMP a CPU */
+	__u64 last_syn_per_s;
+	__u64 floods;		/* times flood mode began */
+};
+enum { FLOOD_LUMP = 32, FLOOD_WINDOW_NS = 100 * 1000 * 1000 };
+struct flood_cpu {
+	__u64 syns; /* not yet put into the lump */
+};
+_Static_assert(sizeof(struct flood) == 40, "flood");
+
+/* verified, blocked: keyed by source: an IPv4 address (v4-mapped), or an IPv6 /64 (the last 8 bytes zero) */
+struct source_key {
+	__u8 ip[16];
+};
+struct verified {
+	__u64 until_ns; /* CLOCK_MONOTONIC */
+	__u64 hits;	/* new connections let through by it */
+	char name[64];	/* proved by DANE, or why an operator put it here */
+};
+struct blocked {
+	__u64 until_ns;
+	__u64 hits;
+};
+_Static_assert(sizeof(struct verified) == 80 && sizeof(struct blocked) == 16, "verified, blocked");
 
 /* vips; ip all zero: every IPv6 address; ::ffff:0.0.0.0: every IPv4 address; port 0: the address alone (fragments) */
 struct vip_key {

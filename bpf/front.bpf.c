@@ -16,6 +16,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "bpf/abi.h"
+#include "bpf/limit.h"
 #include "bpf/maps.h"
 #include "bpf/parse.h"
 
@@ -33,6 +34,12 @@ enum {
 static __always_inline __u8 tcp_flags(const struct tcphdr *tcp)
 {
 	return ((const __u8 *)tcp)[13];
+}
+
+/* Asks for a new connection.  (SYN-ACK answers one of ours.) */
+static __always_inline _Bool is_syn(const struct packet *p)
+{
+	return (tcp_flags(p->tcp) & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
 static __always_inline void vip_key_of(const struct packet *p, __be16 port_be, struct vip_key *key)
@@ -92,7 +99,9 @@ static __always_inline int check_parsed(const struct packet *p, enum parsed pars
 	case PARSED_TCP_HIDDEN:
 		return is_vip(p, p->tcp->dest) ? REASON_bad_fragment : REASON_not_ours;
 	case PARSED_FRAGMENT:
-		return is_vip_address(p) ? REASON_fragment : REASON_not_ours;
+		if (!is_vip_address(p))
+			return REASON_not_ours;
+		return in_flood() ? REASON_flood_fragment : REASON_fragment;
 	case PARSED_IP_BAD:
 		return is_vip_address(p) ? REASON_bad_length : REASON_not_ours;
 	case PARSED_EXT_TOO_MANY:
@@ -143,9 +152,8 @@ static __always_inline struct rule *find_allowed(const struct packet *p)
 static __always_inline int check_lists(const struct packet *p, const struct front_config *config)
 {
 	struct rule *denied = find_denied(p, config), *allowed;
-	_Bool syn = (tcp_flags(p->tcp) & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 
-	if (!denied && !syn)
+	if (!denied && !is_syn(p))
 		return GO_ON;
 	allowed = find_allowed(p);
 	if (allowed) {
@@ -172,9 +180,56 @@ static __always_inline int check_flags(const struct packet *p)
 	return GO_ON;
 }
 
-static __always_inline int admit(const struct packet *p)
+/* Is the socket that this segment finds a listener whose cookie it answers?  (Cookies of the kernel's own too.) */
+static __always_inline _Bool answers_cookie(const struct packet *p)
 {
-	return (tcp_flags(p->tcp) & (TCP_SYN | TCP_ACK)) == TCP_SYN ? REASON_syn_admitted : REASON_established;
+	if ((tcp_flags(p->tcp) & (TCP_ACK | TCP_RST | TCP_SYN)) != TCP_ACK)
+		return 0;
+	if (p->v4)
+		return !bpf_tcp_raw_check_syncookie_ipv4(p->ip, p->tcp);
+	return !bpf_tcp_raw_check_syncookie_ipv6(p->ip, p->tcp);
+}
+
+/* While a flood lasts, what belongs to no connection ends here: the kernel would answer each with a reset. */
+static __always_inline int check_segment(struct xdp_md *ctx, const struct packet *p)
+{
+	struct bpf_sock_tuple tuple;
+	struct bpf_sock *sk;
+	__u32 state, size;
+
+	if (p->v4) {
+		__builtin_memcpy(&tuple.ipv4.saddr, p->source, 4);
+		__builtin_memcpy(&tuple.ipv4.daddr, p->dest, 4);
+		tuple.ipv4.sport = p->tcp->source;
+		tuple.ipv4.dport = p->tcp->dest;
+		size = sizeof(tuple.ipv4);
+	} else {
+		__builtin_memcpy(tuple.ipv6.saddr, p->source, 16);
+		__builtin_memcpy(tuple.ipv6.daddr, p->dest, 16);
+		tuple.ipv6.sport = p->tcp->source;
+		tuple.ipv6.dport = p->tcp->dest;
+		size = sizeof(tuple.ipv6);
+	}
+	sk = bpf_skc_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return REASON_flood_segment;
+	state = sk->state;
+	bpf_sk_release(sk);
+	if (state != BPF_TCP_LISTEN)
+		return REASON_established;
+	return answers_cookie(p) ? REASON_cookie_valid : REASON_flood_segment;
+}
+
+static __always_inline int check_syn(const struct packet *p, const struct front_config *config)
+{
+	__u64 now = bpf_ktime_get_coarse_ns();
+
+	if (is_verified(p, now))
+		return REASON_verified;
+	count_syn(config, now);
+	if (is_blocked(p, now))
+		return REASON_limit_connections;
+	return check_rate(p, config, now);
 }
 
 static __always_inline int judge(struct xdp_md *ctx)
@@ -196,7 +251,10 @@ static __always_inline int judge(struct xdp_md *ctx)
 	reason = check_flags(&p);
 	if (reason != GO_ON)
 		return reason;
-	return admit(&p);
+	if (!is_syn(&p))
+		return in_flood() ? check_segment(ctx, &p) : REASON_established;
+	reason = check_syn(&p, config);
+	return reason != GO_ON ? reason : REASON_syn_admitted;
 }
 
 /* The one exit: counts, and turns the reason into XDP's word. */

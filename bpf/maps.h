@@ -42,6 +42,41 @@ struct {
 	__type(value, __u64);
 } vip_ports SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FRONT_VERIFIED_DEFAULT); /* the loader sets what is configured */
+	__type(key, struct source_key);
+	__type(value, struct verified);
+} verified SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FRONT_BLOCKED_MAX);
+	__type(key, struct source_key);
+	__type(value, struct blocked);
+} blocked SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FRONT_BUCKETS);
+	__type(key, __u32);
+	__type(value, struct bucket);
+} buckets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct flood);
+} flood SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct flood_cpu);
+} flood_cpu SEC(".maps");
+
 #define PREFIX_MAP(name, prefix, entries)                                                                            \
 	struct {                                                                                                     \
 		__uint(type, BPF_MAP_TYPE_LPM_TRIE);                                                                 \

@@ -56,6 +56,7 @@ struct packet {
 	struct ethhdr *eth;
 	void *source, *dest;  /* the addresses, 4 or 16 bytes; set with everything but PARSED_OTHER */
 	_Bool v4;
+	void *ip;	      /* struct iphdr or ipv6hdr; set with source */
 	struct tcphdr *tcp;   /* set with PARSED_TCP*: of PARSED_TCP_BAD and _HIDDEN only the ports can be read */
 	_Bool fragment;	      /* a first fragment */
 };
@@ -115,6 +116,7 @@ static __always_inline enum parsed parse_ip4(struct packet *p, struct xdp_md *ct
 	if ((void *)(ip + 1) > p->end || ip->version != 4)
 		return PARSED_OTHER;
 	p->v4 = 1;
+	p->ip = ip;
 	p->source = &ip->saddr;
 	p->dest = &ip->daddr;
 	if (ip->protocol == IPPROTO_ICMP)
@@ -179,6 +181,7 @@ static __always_inline enum parsed parse_ip6(struct packet *p, struct xdp_md *ct
 	next = ip->nexthdr;
 	if (next != IPPROTO_TCP && next != IPPROTO_ICMPV6 && !is_ext(next))
 		return PARSED_OTHER;
+	p->ip = ip;
 	p->source = &ip->saddr;
 	p->dest = &ip->daddr;
 	p->at = ip + 1;
@@ -215,6 +218,7 @@ static __always_inline enum parsed parse_packet(struct xdp_md *ctx, struct packe
 
 	p->at = (void *)(long)ctx->data;
 	p->end = (void *)(long)ctx->data_end;
+	p->ip = 0;
 	p->source = 0;
 	p->dest = 0;
 	p->v4 = 0;

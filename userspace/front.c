@@ -55,7 +55,7 @@ static int keep(const struct bpf_map *map)
 	return fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 3);
 }
 
-static int set_config(struct front *f, struct front_err err)
+static int set_config(struct front *f, const struct front_settings *set, struct front_err err)
 {
 	struct front_config config = { 0 };
 	uint32_t zero = 0;
@@ -63,6 +63,7 @@ static int set_config(struct front *f, struct front_err err)
 	if (bpf_map_lookup_elem(f->front_config, &zero, &config))
 		return front_fail(err, -errno, "cannot read the front's configuration map: %s", strerror(errno));
 	config.abi = FRONT_ABI;
+	front_fill_limits(set, &config);
 	if (bpf_map_update_elem(f->front_config, &zero, &config, BPF_ANY))
 		return front_fail(err, -errno, "cannot write the front's configuration map: %s", strerror(errno));
 	return 0;
@@ -180,6 +181,8 @@ static int load_front(struct front *f, const struct front_settings *set, struct 
 
 	if (!skel)
 		return front_fail(err, -errno, "cannot open the front's object: %s", strerror(errno));
+	if (set->verified_entries)
+		bpf_map__set_max_entries(skel->maps.verified, set->verified_entries);
 	code = load(skel->obj, "XDP", err);
 	if (code)
 		goto out;
@@ -187,11 +190,13 @@ static int load_front(struct front *f, const struct front_settings *set, struct 
 	f->vip_ports = keep(skel->maps.vip_ports);
 	f->front_config = keep(skel->maps.front_config);
 	f->front_stats = keep(skel->maps.front_stats);
+	f->verified = keep(skel->maps.verified);
+	f->blocked = keep(skel->maps.blocked);
 	f->deny_list[0][0] = keep(skel->maps.list4_a);
 	f->deny_list[0][1] = keep(skel->maps.list6_a);
 	f->deny_list[1][0] = keep(skel->maps.list4_b);
 	f->deny_list[1][1] = keep(skel->maps.list6_b);
-	code = set_config(f, err);
+	code = set_config(f, set, err);
 	if (!code)
 		code = set_vips(f, set, err);
 	if (!code)
@@ -261,11 +266,14 @@ static struct front *front_new(const struct front_settings *set)
 	if (!f)
 		return NULL;
 	f->links = calloc(set->interface_count + 1, sizeof(*f->links));
-	if (!f->links) {
+	f->names = front_names_new();
+	if (!f->links || !f->names) {
+		front_names_free(f->names);
+		free(f->links);
 		free(f);
 		return NULL;
 	}
-	f->steer_link = -1;
+	f->steer_link = f->verified = f->blocked = -1;
 	f->vips = f->vip_ports = f->front_config = f->front_stats = -1;
 	f->deny_list[0][0] = f->deny_list[0][1] = f->deny_list[1][0] = f->deny_list[1][1] = -1;
 	f->steer_state = f->cpu_worker = f->sockets = f->workers = f->steer_stats = -1;
@@ -416,11 +424,14 @@ void front_close(struct front *f, bool detach)
 	close_fd(f->vip_ports);
 	close_fd(f->front_config);
 	close_fd(f->front_stats);
+	close_fd(f->verified);
+	close_fd(f->blocked);
 	close_fd(f->steer_state);
 	close_fd(f->cpu_worker);
 	close_fd(f->sockets);
 	close_fd(f->workers);
 	close_fd(f->steer_stats);
+	front_names_free(f->names);
 	free(f->links);
 	free(f->description);
 	free(f);

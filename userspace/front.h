@@ -34,6 +34,12 @@ struct front_settings {
 	const struct front_vip *vips;
 	size_t vip_count;
 	unsigned listeners, workers;
+	/* Limits on new connections; 0 everywhere: none.  A source is an IPv4 address or an IPv6 /64. */
+	unsigned source_per_minute, source_burst; /* in the long run, and how many at once */
+	unsigned network56_factor, network48_factor; /* an IPv6 /56, /48 may do as much as so many sources */
+	unsigned flood_enter, flood_leave; /* new connections a second, all sources: flood mode begins, ends below */
+	unsigned flood_hold_ms;
+	unsigned verified_entries; /* sources that the verified lane holds; 0: 65,536 */
 	bool plain_bind;	/* no steering: listeners bind their addresses themselves */
 };
 
@@ -67,6 +73,15 @@ int front_set_socket(struct front *f, unsigned listener, unsigned worker, int fd
  * take over from those of an earlier one, at once and for new connections only: call it when all are set.
  */
 int front_map_cpus(struct front *f, const uint32_t *cpu_worker, size_t count);
+/*
+ * The verified lane: for so long new connections of this source skip every limit (a deny list still holds).
+ * name: what was proved, shown with the entry.  A name has at most FRONT_VERIFIED_PER_NAME sources: one more
+ * takes the place of its oldest.  ms 0 removes the source.  Any thread.
+ */
+#define FRONT_VERIFIED_PER_NAME 8
+int front_verify_source(struct front *f, const struct in6_addr *ip, const char *name, uint32_t ms);
+/* The source holds as many connections as it may: for so long its new ones are dropped.  ms 0: no longer.  Any thread. */
+int front_block_source(struct front *f, const struct in6_addr *ip, uint32_t ms);
 /*
  * Replaces the deny list by the prefixes of the files (already open: the daemon may not be allowed to).
  * A bad line is named in err ("drop.txt:17: …") and the old list stays.  *count: prefixes loaded.

@@ -45,11 +45,18 @@ struct front {
 	size_t link_count;
 	int steer_link;		/* -1: no steering */
 	int vips, vip_ports, front_config, front_stats, deny_list[2][2]; /* [a, b][v4, v6] */
+	int verified, blocked;
+	struct front_names *names;
 	int steer_state, cpu_worker, sockets, workers, steer_stats;
 	uint32_t generation;	/* ours */
 	unsigned listeners, worker_count;
 	char *description;
 };
+
+/* --- front_sources.c --- */
+struct front_names *front_names_new(void);
+void front_names_free(struct front_names *names);
+void front_fill_limits(const struct front_settings *set, struct front_config *config);
 
 /* --- front_pins.c --- */
 int front_pin_dirs(struct front_err err);

@@ -207,7 +207,8 @@ bool packet_namespace(void)
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) || mount("bpf", "/sys/fs/bpf", "bpf", 0, NULL))
 		return false;
 	return !system("ip link set lo up && ip link add veth0 address 02:00:00:00:00:01 type veth peer name veth1 address "
-		       "02:00:00:00:00:02 && ip link set veth0 up && ip link set veth1 up");
+		       "02:00:00:00:00:02 && ip link set veth0 addrgenmode none && ip link set veth1 addrgenmode none && "
+		       "ip link set veth0 up && ip link set veth1 up");
 }
 
 struct front *packet_front(const struct front_settings *other)
@@ -274,4 +275,37 @@ void packet_counts(uint64_t counts[REASON_COUNT])
 			counts[i] += values[cpu * REASON_COUNT + i];
 	free(values);
 	close(map);
+}
+
+/* Runs the packet and returns the one reason it was counted under. */
+int packet_reason(int prog, const uint8_t *frame, size_t len)
+{
+	uint64_t before[REASON_COUNT], after[REASON_COUNT];
+	uint8_t out[PACKET_MAX + 256];
+	size_t out_len;
+	int verdict, i, reason = -1;
+
+	packet_counts(before);
+	verdict = packet_run(prog, frame, len, out, &out_len);
+	packet_counts(after);
+	for (i = 0; i < REASON_COUNT; i++) {
+		if (after[i] == before[i] || (i == REASON_not_ours && verdict != XDP_PASS))
+			continue;
+		if (i == REASON_not_ours) { /* the namespace's own neighbour discovery counts here too */
+			reason = i;
+			continue;
+		}
+		assert_int_equal(after[i], before[i] + 1);
+		if (reason == REASON_not_ours)
+			reason = -1;
+		assert_int_equal(reason, -1);
+		reason = i;
+	}
+	assert_int_not_equal(reason, -1);
+	assert_int_equal(verdict, reason_verdicts[reason]);
+	if (verdict == XDP_PASS) {
+		assert_int_equal(out_len, len);
+		assert_memory_equal(out, frame, len);
+	}
+	return reason;
 }

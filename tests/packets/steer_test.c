@@ -240,6 +240,49 @@ static void test_generation(void **state)
 	close_workers(new);
 }
 
+static void set_flood(uint64_t until_ns)
+{
+	struct flood on = { .until_ns = until_ns };
+	uint32_t zero = 0;
+	int map = packet_pin("maps/flood");
+
+	assert_int_equal(bpf_map_update_elem(map, &zero, &on, BPF_ANY), 0);
+	close(map);
+}
+
+/*
+ * While a flood lasts, connections that stand go on, new ones come (also by the kernel's own SYN cookies), and
+ * what belongs to none is dropped before the kernel sees it.
+ */
+static void test_flood(void **state)
+{
+	struct spec stray = { .flags = ACK, .sport = 1 }, stray6 = { .v6 = true, .flags = ACK, .sport = 1 };
+	int listeners[SOCKETS], fd, i, prog = packet_pin("progs/front");
+	uint64_t before[REASON_COUNT], after[REASON_COUNT];
+	uint8_t frame[PACKET_MAX];
+
+	open_workers(front, listeners);
+	assert_int_equal(front_map_cpus(front, NULL, 0), 0);
+	fd = connect_to(0, "192.0.2.25", 25);
+	assert_true(fd >= 0);
+	set_flood(UINT64_MAX);
+	assert_true(accepted_by(listeners, SOCKETS, "192.0.2.25", 25) >= 0); /* and closes it: FIN gets through */
+	assert_int_equal(recv(fd, frame, 1, 0), 0);
+	close(fd);
+	assert_int_equal(packet_reason(prog, frame, packet_build(&stray, frame)), REASON_flood_segment);
+	assert_int_equal(packet_reason(prog, frame, packet_build(&stray6, frame)), REASON_flood_segment);
+	packet_sh("echo 2 >/proc/sys/net/ipv4/tcp_syncookies");
+	packet_counts(before);
+	for (i = 0; i < 4; i++)
+		one(0, i & 1 ? "192.0.2.25" : "2001:db8::25", listeners);
+	packet_counts(after);
+	assert_int_equal(after[REASON_cookie_valid] - before[REASON_cookie_valid], 4);
+	packet_sh("echo 1 >/proc/sys/net/ipv4/tcp_syncookies");
+	set_flood(0);
+	close_workers(listeners);
+	close(prog);
+}
+
 /* Without any capability: the descriptors suffice. */
 static void test_unprivileged(void **state)
 {
@@ -266,7 +309,7 @@ static int setup(void **state)
 	packet_sh("ip addr add 198.51.100.1/24 dev veth0 && ip addr add 2001:db8:5::1/64 dev veth0 nodad && "
 		  "ip addr add 192.0.2.25/32 dev lo && ip addr add 2001:db8::25/128 dev lo");
 	enter(client_ns);
-	packet_sh("ip link set lo up && ip link set veth1 up && ip addr add 198.51.100.10/24 dev veth1 && "
+	packet_sh("ip link set lo up && ip link set veth1 addrgenmode none up && ip addr add 198.51.100.10/24 dev veth1 && "
 		  "ip addr add 2001:db8:5::10/64 dev veth1 nodad && ip route add default via 198.51.100.1 && "
 		  "ip -6 route add default via 2001:db8:5::1");
 	enter(edge_ns);
@@ -287,6 +330,7 @@ int main(void)
 		cmocka_unit_test(test_by_cpu),	   cmocka_unit_test(test_by_hash),	cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_dual_stack),
 		cmocka_unit_test(test_generation), cmocka_unit_test(test_unprivileged),
+		cmocka_unit_test(test_flood),
 	};
 
 	if (!packet_namespace()) {

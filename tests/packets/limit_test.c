@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Limits: rates of sources and networks, the verified lane, sources that hold enough connections, and when
+ * flood mode begins and ends.  Rates are set so low that no pause of the machine lets a token come back.
+ */
+#include <bpf/bpf.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/packets/packet.h"
+
+static struct front *front;
+static int prog;
+
+static void reopen(const struct front_settings *set)
+{
+	front_close(front, true);
+	front = packet_front(set);
+	close(prog);
+	prog = packet_pin("progs/front");
+}
+
+static int run(struct spec s, const char *src)
+{
+	uint8_t frame[PACKET_MAX];
+
+	s.src = src;
+	s.v6 = src && strchr(src, ':');
+	return packet_reason(prog, frame, packet_build(&s, frame));
+}
+
+static int syn(const char *src)
+{
+	return run((struct spec){ 0 }, src);
+}
+
+static void expect(int reason, int wanted, const char *what)
+{
+	if (reason != wanted)
+		fail_msg("%s: %s, not %s", what, reason_names[reason], reason_names[wanted]);
+}
+
+static const struct front_settings limited = {
+	.listeners = 1, .workers = 1, .source_per_minute = 1, .source_burst = 3, .network56_factor = 4, .network48_factor = 8,
+};
+
+static void test_source(void **state)
+{
+	static const struct spec disguises[] = {
+		{ .vlans = 1 }, { .vlans = 2 }, { .ip_options = 10 }, { .tcp_options = 10 }, { .payload = 500 },
+		{ .flags = SYN | ECE | 128 }, { .more_fragments = true, .payload = 4 }, { .sport = 1 }, { .flags = SYN | PSH | URG },
+	};
+	size_t i;
+
+	reopen(&limited);
+	for (i = 0; i < 3; i++)
+		expect(syn("198.51.100.7"), REASON_syn_admitted, "within the burst");
+	expect(syn("198.51.100.7"), REASON_limit_source, "beyond the burst");
+	for (i = 0; i < sizeof(disguises) / sizeof(*disguises); i++)
+		expect(run(disguises[i], "198.51.100.7"), REASON_limit_source, "in another shape");
+	expect(syn("198.51.100.8"), REASON_syn_admitted, "another source");
+	expect(run((struct spec){ .flags = ACK }, "198.51.100.7"), REASON_established, "a connection that stands");
+	expect(run((struct spec){ .dport = 443 }, "198.51.100.7"), REASON_not_ours, "another port");
+}
+
+static void test_networks(void **state)
+{
+	static const uint8_t chain[EXT_MAX] = { HOPOPTS, 60, 43, 44, 51, 60 };
+	struct spec hidden = { 0 };
+	char src[64];
+	int i, reason, admitted = 0;
+
+	reopen(&limited);
+	for (i = 0; i < 3; i++) {
+		snprintf(src, sizeof(src), "2001:db8:5:1::%x", i + 1);
+		expect(syn(src), REASON_syn_admitted, "addresses of one /64");
+	}
+	expect(syn("2001:db8:5:1::99"), REASON_limit_source, "the /64 is one source");
+	memcpy(hidden.ext, chain, EXT_MAX);
+	expect(run(hidden, "2001:db8:5:1::99"), REASON_limit_source, "behind six extension headers");
+	for (i = 2; i < 200 && (reason = (snprintf(src, sizeof(src), "2001:db8:5:%x::1", i), syn(src))) == REASON_syn_admitted; i++)
+		admitted++;
+	expect(reason, REASON_limit_network, "many /64s of one /56");
+	assert_in_range(admitted, 4, 9); /* 9 in a bucket of 4 times the burst, less those the /64 above had */
+	for (i = 1; i < 200 && (reason = (snprintf(src, sizeof(src), "2001:db8:5:%x00::1", i), syn(src))) == REASON_syn_admitted; i++)
+		admitted++;
+	expect(reason, REASON_limit_network, "many /56s of one /48");
+	assert_in_range(admitted, 8, 21);
+	expect(syn("2001:db8:6::1"), REASON_syn_admitted, "another /48");
+}
+
+static void verify(const char *ip, const char *name, uint32_t ms)
+{
+	struct in6_addr addr;
+
+	assert_int_equal(net_parse_ip(ip, &addr), 0);
+	assert_int_equal(front_verify_source(front, &addr, name, ms), 0);
+}
+
+static void exhaust(const char *src)
+{
+	int i;
+
+	for (i = 0; i < 10 && syn(src) == REASON_syn_admitted; i++)
+		;
+	expect(syn(src), REASON_limit_source, src);
+}
+
+static void test_verified(void **state)
+{
+	struct verified entry;
+	struct source_key key = { .ip = { [10] = 0xff, 0xff, 198, 51, 100, 7 } };
+	int map;
+
+	reopen(&limited);
+	map = packet_pin("maps/verified");
+	exhaust("198.51.100.7");
+	exhaust("2001:db8:5:1::1");
+	verify("198.51.100.7", "mail.example", 3600000);
+	verify("2001:db8:5:1::2", "mail.example", 3600000);
+	expect(syn("198.51.100.7"), REASON_verified, "verified");
+	expect(syn("2001:db8:5:1::1"), REASON_verified, "the /64 of a verified address");
+	assert_int_equal(bpf_map_lookup_elem(map, &key, &entry), 0);
+	assert_string_equal(entry.name, "mail.example");
+	assert_int_equal(entry.hits, 1);
+	entry.until_ns = 1;
+	assert_int_equal(bpf_map_update_elem(map, &key, &entry, BPF_ANY), 0);
+	expect(syn("198.51.100.7"), REASON_limit_source, "no longer verified");
+	verify("2001:db8:5:1::2", "mail.example", 0);
+	expect(syn("2001:db8:5:1::1"), REASON_limit_source, "taken out");
+	close(map);
+}
+
+/* One name cannot fill the lane: its ninth source pushes out its first. */
+static void test_per_name(void **state)
+{
+	char src[64];
+	int i;
+
+	reopen(&limited);
+	for (i = 0; i <= FRONT_VERIFIED_PER_NAME; i++) {
+		snprintf(src, sizeof(src), "198.51.100.%d", 10 + i);
+		verify(src, "many.example", 3600000);
+		verify(src, "many.example", 3600000); /* again is not one more */
+	}
+	verify("198.51.100.99", "other.example", 3600000);
+	expect(syn("198.51.100.10"), REASON_syn_admitted, "the first of nine");
+	expect(syn("198.51.100.11"), REASON_verified, "the second");
+	expect(syn("198.51.100.18"), REASON_verified, "the ninth");
+	expect(syn("198.51.100.99"), REASON_verified, "another name's");
+}
+
+static void test_blocked(void **state)
+{
+	struct in6_addr v4, v6;
+
+	reopen(NULL);
+	net_parse_ip("198.51.100.7", &v4);
+	net_parse_ip("2001:db8:5:1::5", &v6);
+	expect(syn("198.51.100.7"), REASON_syn_admitted, "before");
+	assert_int_equal(front_block_source(front, &v4, 3600000), 0);
+	assert_int_equal(front_block_source(front, &v6, 3600000), 0);
+	expect(syn("198.51.100.7"), REASON_limit_connections, "blocked");
+	expect(syn("2001:db8:5:1::6"), REASON_limit_connections, "blocked by its /64");
+	expect(run((struct spec){ .flags = ACK }, "198.51.100.7"), REASON_established, "its connections");
+	verify("198.51.100.7", "mail.example", 3600000);
+	expect(syn("198.51.100.7"), REASON_verified, "verified beats blocked");
+	assert_int_equal(front_block_source(front, &v6, 0), 0);
+	expect(syn("2001:db8:5:1::6"), REASON_syn_admitted, "released");
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/* Ends a window of one second (or a little more, on a slow day) in which so many SYNs had come; in flood after it? */
+static bool flood_after(uint64_t syns, bool before)
+{
+	struct flood state = { .until_ns = before ? now_ns() + 3600000000000ull : 0, .window_start_ns = now_ns() - 1000000000,
+			       .window_syns = syns };
+	uint64_t was = state.until_ns;
+	int map = packet_pin("maps/flood"), i;
+	uint32_t zero = 0;
+	char src[64];
+
+	assert_int_equal(bpf_map_update_elem(map, &zero, &state, BPF_ANY), 0);
+	for (i = 0; i < 3 * FLOOD_LUMP; i++) { /* whichever CPU they run on */
+		snprintf(src, sizeof(src), "203.0.113.%d", i + 1);
+		syn(src);
+	}
+	assert_int_equal(bpf_map_lookup_elem(map, &zero, &state), 0);
+	close(map);
+	return state.until_ns != was;
+}
+
+static void test_flood_begins(void **state)
+{
+	static const struct front_settings set = { .listeners = 1, .workers = 1, .flood_enter = 10000, .flood_leave = 1000 };
+	struct spec later = { .frag_offset = 50 }, icmp = { .protocol = 1 };
+
+	reopen(&set);
+	expect(run(later, NULL), REASON_fragment, "a fragment in good times");
+	assert_false(flood_after(5000, false));
+	expect(run((struct spec){ .flags = ACK }, NULL), REASON_established, "below the upper threshold");
+	assert_true(flood_after(10000000, false));
+	expect(run((struct spec){ .flags = ACK }, NULL), REASON_flood_segment, "in flood");
+	expect(run((struct spec){ .flags = RST }, NULL), REASON_flood_segment, "in flood");
+	expect(run(later, NULL), REASON_flood_fragment, "in flood");
+	expect(run(icmp, NULL), REASON_icmp, "never dropped");
+	expect(syn("198.51.100.7"), REASON_syn_admitted, "new connections in flood");
+	assert_true(flood_after(6000, true)); /* goes on between the thresholds */
+	assert_false(flood_after(100, true)); /* and is not drawn out below the lower */
+}
+
+static int setup(void **state)
+{
+	front = packet_front(NULL);
+	prog = packet_pin("progs/front");
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	front_close(front, true);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_source),	 cmocka_unit_test(test_networks), cmocka_unit_test(test_verified),
+		cmocka_unit_test(test_per_name), cmocka_unit_test(test_blocked),  cmocka_unit_test(test_flood_begins),
+	};
+
+	if (!packet_namespace()) {
+		printf("1..0 # SKIP needs root\n");
+		return 0;
+	}
+	return cmocka_run_group_tests(tests, setup, teardown);
+}

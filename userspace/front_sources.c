@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the daemon tells the front about sources: these are verified, those hold enough connections.
+ *
+ * The lane of verified sources must not be something that one proven name can fill: each name has a few
+ * places, and one more source takes the place of its oldest.  The table of names is of a fixed size, a name
+ * placed by its hash; when two names meet in one place the newcomer begins with an empty row, so the bound
+ * can be missed by what the older one had entered, and those entries expire.
+ */
+#include "userspace/front_parts.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+enum { NAMES = 8192 };
+
+struct name_row {
+	uint64_t hash;
+	uint32_t next; /* place of the oldest */
+	struct source_key sources[FRONT_VERIFIED_PER_NAME];
+};
+
+struct front_names {
+	pthread_mutex_t lock;
+	struct name_row rows[NAMES];
+};
+
+struct front_names *front_names_new(void)
+{
+	struct front_names *names = calloc(1, sizeof(*names));
+
+	if (names)
+		pthread_mutex_init(&names->lock, NULL);
+	return names;
+}
+
+void front_names_free(struct front_names *names)
+{
+	if (!names)
+		return;
+	pthread_mutex_destroy(&names->lock);
+	free(names);
+}
+
+void front_fill_limits(const struct front_settings *set, struct front_config *config)
+{
+	uint64_t interval = set->source_per_minute ? 60000000000ull / set->source_per_minute : 0;
+
+	config->source_interval_ns = interval;
+	config->source_burst_ns = set->source_burst ? interval * (set->source_burst - 1) : 0;
+	config->network56_factor = set->network56_factor;
+	config->network48_factor = set->network48_factor;
+	config->flood_enter_syn_per_s = set->flood_enter;
+	config->flood_leave_syn_per_s = set->flood_leave ? set->flood_leave : set->flood_enter / 2;
+	config->flood_hold_ns = (uint64_t)(set->flood_hold_ms ? set->flood_hold_ms : 10000) * 1000000;
+	if (!config->secret[0] && getrandom(config->secret, sizeof(config->secret), 0) != sizeof(config->secret))
+		config->secret[0] = 0; /* buckets that can be foreseen are still buckets */
+}
+
+static uint64_t until_ns(uint32_t ms)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec + (uint64_t)ms * 1000000;
+}
+
+static void source_of(const struct in6_addr *ip, struct source_key *key)
+{
+	memset(key, 0, sizeof(*key));
+	memcpy(key->ip, ip->s6_addr, net_is_v4(ip) ? 16 : 8);
+}
+
+static int forget(int map, const struct source_key *key)
+{
+	return bpf_map_delete_elem(map, key) && errno != ENOENT ? -errno : 0;
+}
+
+/* FNV-1a; the worst a chosen name can do is to shed another name's bound. */
+static uint64_t name_hash(const char *name)
+{
+	uint64_t hash = 0xcbf29ce484222325ull;
+
+	while (*name)
+		hash = (hash ^ (unsigned char)*name++) * 0x100000001b3ull;
+	return hash ? hash : 1;
+}
+
+/* Remembers the source under its name; *old becomes the source that has to go for it.  True: there is one. */
+static bool take_place(struct front_names *names, const char *name, const struct source_key *key, struct source_key *old)
+{
+	static const struct source_key none;
+	uint64_t hash = name_hash(name);
+	struct name_row *row = &names->rows[hash % NAMES];
+	unsigned i;
+
+	if (row->hash != hash) {
+		memset(row, 0, sizeof(*row));
+		row->hash = hash;
+	}
+	for (i = 0; i < FRONT_VERIFIED_PER_NAME; i++)
+		if (!memcmp(&row->sources[i], key, sizeof(*key)))
+			return false;
+	*old = row->sources[row->next];
+	row->sources[row->next] = *key;
+	row->next = (row->next + 1) % FRONT_VERIFIED_PER_NAME;
+	return memcmp(old, &none, sizeof(none));
+}
+
+int front_verify_source(struct front *f, const struct in6_addr *ip, const char *name, uint32_t ms)
+{
+	struct verified entry = { .until_ns = until_ns(ms) };
+	struct source_key key, old;
+	bool replaces;
+
+	if (f->verified < 0)
+		return 0;
+	source_of(ip, &key);
+	if (!ms)
+		return forget(f->verified, &key);
+	snprintf(entry.name, sizeof(entry.name), "%s", name);
+	pthread_mutex_lock(&f->names->lock);
+	replaces = take_place(f->names, name, &key, &old);
+	pthread_mutex_unlock(&f->names->lock);
+	if (replaces)
+		forget(f->verified, &old);
+	return bpf_map_update_elem(f->verified, &key, &entry, BPF_ANY) ? -errno : 0;
+}
+
+int front_block_source(struct front *f, const struct in6_addr *ip, uint32_t ms)
+{
+	struct blocked entry = { .until_ns = until_ns(ms) };
+	struct source_key key;
+
+	if (f->blocked < 0)
+		return 0;
+	source_of(ip, &key);
+	if (!ms)
+		return forget(f->blocked, &key);
+	return bpf_map_update_elem(f->blocked, &key, &entry, BPF_ANY) ? -errno : 0;
+}

@@ -87,12 +87,11 @@ static bool keep_param(struct smtp_caps *caps, enum smtp_cap cap, const char *te
 	for (size_t i = 0; i < PARAMS; i++) {
 		if (params[i].cap != cap)
 			continue;
-		if (len >= params[i].size || !printable(text, len))
-			return false;
-
 		char *field = (char *)caps + params[i].offset;
 
 		memset(field, 0, params[i].size);
+		if (len >= params[i].size || !printable(text, len))
+			return false;
 		memcpy(field, text, len);
 		return true;
 	}

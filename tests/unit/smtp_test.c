@@ -358,6 +358,7 @@ static void caps_params(void **state)
 	assert_int_equal(CAPS("LIMITS RCPTMAX=\x01").have, 0);
 	assert_int_equal(CAPS("LIMITS RCPTMAX=\xc3\xa4").have, 0);
 	assert_int_equal(CAPS("LIMITS RCPTMAX=1", "LIMITS \x7f").have, 0); /* told twice: the last counts */
+	assert_string_equal(CAPS("LIMITS RCPTMAX=1", "LIMITS \x7f").limits, "");
 	assert_string_equal(CAPS("LIMITS RCPTMAX=1000", "LIMITS A=1").limits, "A=1");
 }
 

@@ -10,7 +10,7 @@ BENCH_SUBJECTS ?=
 
 $(BENCH_BIN): $(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/tests/bench/util.o
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell $(PKGCONF) --libs libssl libcrypto)
-$(B)/tests/bench/load: $(B)/tests/bench/load_session.o
+$(B)/tests/bench/load: $(addprefix $(B)/tests/bench/,load_session.o fast_tls.o fast_keys.o)
 
 bench-tools: $(BENCH_BIN)
 # tests/lab/06* drive danelawd with them

@@ -6,6 +6,7 @@
  *
  *   load -a ADDR:PORT -n SESSIONS [-c AT-A-TIME] [-w WARM-UP] [-m MESSAGES] [-z SIZE] [options]
  *     -t 1.2|1.3  STARTTLS with just this version   -R  resume by ticket     -s NAME  SNI
+ *     -f          STARTTLS with the generator's own TLS 1.3 client: full handshakes only, far cheaper
  *     -C FILE     client certificate and key        -P  pipelined envelope   -B  BDAT instead of DATA
  *     -q  no QUIT: close after the last message     -A N  client addresses 127.1.0.1 and on
  *     -I N,N…     idle: open N sessions in all, say "holding N", wait for a line, go on to the next
@@ -311,7 +312,7 @@ options(int argc, char **argv)
 	const char *version = NULL, *certificate = NULL;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "a:n:c:w:m:z:t:Rs:C:PBqA:I:DT:d")) >= 0) {
+	while ((opt = getopt(argc, argv, "a:n:c:w:m:z:t:Rs:C:PBqA:I:DT:df")) >= 0) {
 		switch (opt) {
 		case 'a':
 			if (!util_address(optarg, &plan.target))
@@ -333,13 +334,15 @@ options(int argc, char **argv)
 		case 'I': parse_holds(optarg); plan.idle = true; break;
 		case 'D': plan.deaf = true; break;
 		case 'd': plan.delayed_ack = true; break;
+		case 'f': plan.fast = true; break;
 		case 'T': want.patience = (unsigned)number(optarg); break;
 		default: util_usage("see the head of tests/bench/load.c");
 		}
 	}
 	if (!plan.target.sin_port || !want.at_a_time || want.at_a_time > SLOTS_MAX || (plan.deaf && !plan.idle) ||
-	    (plan.bdat && plan.pipeline))
-		util_usage("load: -a ADDR:PORT is needed, -c at most %d, -D goes with -I, -B not with -P", SLOTS_MAX);
+	    (plan.bdat && plan.pipeline) || (plan.fast && version))
+		util_usage("load: -a ADDR:PORT is needed, -c at most %d, -D goes with -I, -B not with -P, -f not with -t",
+			   SLOTS_MAX);
 	plan.tls = version ? tls_client(version, certificate) : NULL;
 	plan.idle = plan.idle && !plan.deaf;
 	plan.body = make_body(plan.size, plan.bdat, &plan.body_len);

@@ -14,7 +14,8 @@
 /* What every session does. */
 struct plan {
 	struct sockaddr_in target;
-	SSL_CTX *tls;		/* NULL: no STARTTLS */
+	SSL_CTX *tls;		/* NULL: no STARTTLS, */
+	bool fast;		/* unless this: fast_tls.h */
 	const char *sni;	/* NULL: none */
 	bool resume;		/* offer the last ticket of the slot */
 	bool pipeline;		/* MAIL, RCPT and DATA in one write */

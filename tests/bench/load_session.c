@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tests/bench/fast_tls.h"
 #include "tests/bench/load.h"
 #include "tests/bench/util.h"
 
@@ -27,6 +28,7 @@ struct session {
 	uint64_t began;
 	int fd;
 	SSL *ssl;
+	struct fast_tls *fast;	/* in place of ssl */
 	bool secure;		/* the handshake is over */
 	enum step step;
 	unsigned left;		/* messages still to send */
@@ -61,7 +63,7 @@ static enum session_state
 fail(struct session *s, const char *what)
 {
 	unsigned long e = ERR_peek_last_error();
-	const char *because = e ? ERR_reason_error_string(e) : errno ? strerror(errno) : "";
+	const char *because = s->fast ? fast_tls_why(s->fast) : e ? ERR_reason_error_string(e) : errno ? strerror(errno) : "";
 
 	if (!s->tally->why[0])
 		snprintf(s->tally->why, sizeof(s->tally->why), "%s: %s (%s) %.*s", steps[s->step].name, what, because,
@@ -114,7 +116,9 @@ session_began(const struct session *s)
 void
 session_free(struct session *s)
 {
-	if (s->secure && s->step == OVER)
+	if (s->fast)
+		fast_tls_free(s->fast);
+	if (s->ssl && s->step == OVER)
 		SSL_shutdown(s->ssl); /* our close_notify; the peer's is not waited for */
 	if (s->ssl)
 		SSL_free(s->ssl);
@@ -153,6 +157,8 @@ put(struct session *s, const char *data, size_t len)
 
 	if (len > CHUNK)
 		len = CHUNK;
+	if (s->secure && s->fast)
+		return fast_tls_write(s->fast, data, len);
 	if (s->secure)
 		return moved(s, SSL_write(s->ssl, data, (int)len));
 	n = send(s->fd, data, len, MSG_NOSIGNAL);
@@ -164,6 +170,8 @@ get(struct session *s, char *data, size_t len)
 {
 	ssize_t n;
 
+	if (s->secure && s->fast)
+		return fast_tls_read(s->fast, data, len);
 	if (s->secure)
 		return moved(s, SSL_read(s->ssl, data, (int)len));
 	n = recv(s->fd, data, len, 0);
@@ -230,7 +238,7 @@ next_step(struct session *s)
 {
 	switch (s->step) {
 	case EHLO_CLEAR:
-		return s->plan->tls ? STARTTLS : after_ehlo(s);
+		return s->plan->tls || s->plan->fast ? STARTTLS : after_ehlo(s);
 	case HANDSHAKE:
 		return EHLO_TLS;
 	case EHLO_TLS:
@@ -261,12 +269,29 @@ tls_new(struct session *s)
 	return ssl;
 }
 
+static int
+fast_handshake(struct session *s)
+{
+	int n;
+
+	if (!s->fast)
+		s->fast = fast_tls_new(s->fd, s->plan->sni);
+	n = fast_tls_handshake(s->fast);
+	if (n == 1) {
+		s->secure = true;
+		s->tally->handshakes++;
+	}
+	return n;
+}
+
 /* 1 done, 0 not now, -1 failed */
 static int
 handshake(struct session *s)
 {
 	int n;
 
+	if (s->plan->fast)
+		return fast_handshake(s);
 	if (!s->ssl)
 		s->ssl = tls_new(s);
 	ERR_clear_error();
@@ -387,7 +412,7 @@ session_run(struct session *s)
 	enum session_state state;
 
 	errno = 0;
-	if (s->secure)
+	if (s->ssl)
 		ERR_clear_error();
 	state = talk(s);
 	/*

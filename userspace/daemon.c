@@ -143,7 +143,7 @@ static int open_sockets(struct daemon *d, char *err, size_t err_size)
 		return -ENOMEM;
 	for (size_t k = 0; k < n; k++) {
 		const struct config_listener *l = &cfg->listeners[k % cfg->listener_count];
-		int max = (int)l->address_count + 1;
+		int max = (int)l->address_count + 2;
 
 		d->fds[k] = calloc((size_t)max, sizeof(int));
 		if (!d->fds[k])
@@ -167,8 +167,9 @@ static int steer_sockets(struct daemon *d)
 
 	memset(cpu_worker, 0xff, sizeof(cpu_worker)); /* no worker there: by hash */
 	for (unsigned w = 0; w < d->workers; w++) {
-		for (size_t i = 0; !r && i < n; i++)
-			r = front_set_socket(d->front, (unsigned)i, w, d->fds[w * n + i][0]);
+		for (size_t i = 0; i < n; i++)
+			for (int k = 0; !r && k < d->fd_counts[w * n + i]; k++)
+				r = front_set_socket(d->front, (unsigned)i, w, d->fds[w * n + i][k]);
 		if (d->cpus[w] < 0 || d->cpus[w] >= CPUS_MAX)
 			continue;
 		cpu_worker[d->cpus[w]] = w;

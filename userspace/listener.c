@@ -45,17 +45,39 @@ static bool is_any6(const struct in6_addr *ip)
 	return IN6_IS_ADDR_UNSPECIFIED(ip);
 }
 
-int listener_open(const struct config_listener *cfg, bool steered, int *fds, int max, char failed[NET_TEXT_MAX])
+/*
+ * One socket a family, on the loopback: reached by nobody but through sk_lookup, which takes a socket
+ * whatever it is bound to, but never one of the other family.  A host without IPv6 has the first alone.
+ */
+static int open_own(int *fds, char failed[NET_TEXT_MAX])
 {
-	/* reached by nobody but through sk_lookup, which takes a socket whatever it is bound to */
-	struct net_addr own = { .ip = IN6ADDR_LOOPBACK_INIT, .port = 0 };
+	static const char *const own[] = { "127.0.0.1", "::1" };
 	int n = 0;
 
-	if (steered) {
-		fds[0] = open_one(&own, true);
-		net_addr_text(&own, failed);
-		return fds[0] < 0 ? fds[0] : 1;
+	for (int i = 0; i < 2; i++) {
+		struct net_addr at = { .port = 0 };
+
+		net_parse_ip(own[i], &at.ip);
+		int fd = open_one(&at, false);
+
+		if (fd >= 0) {
+			fds[n++] = fd;
+		} else if (i == 0 || (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL)) {
+			net_addr_text(&at, failed);
+			while (n--)
+				close(fds[n]);
+			return fd;
+		}
 	}
+	return n;
+}
+
+int listener_open(const struct config_listener *cfg, bool steered, int *fds, int max, char failed[NET_TEXT_MAX])
+{
+	int n = 0;
+
+	if (steered)
+		return open_own(fds, failed);
 	for (size_t i = 0; i < cfg->address_count && n < max; i++) {
 		struct net_addr at = { .ip = cfg->addresses[i], .port = cfg->port };
 

@@ -10,9 +10,9 @@
 #include "userspace/session.h"
 
 /*
- * The sockets of one listener for one worker.  steered: one dual-stack socket on a loopback port of the kernel's choice;
- * sk_lookup brings the connections, and the address that clients see is never bound.  Else one a configured address.
- * Descriptors go to fds (at most max); the count, or negative errno with *failed the address's text.
+ * The sockets of one listener for one worker.  steered: two on the loopback, one a family, on ports of the kernel's
+ * choice; sk_lookup brings the connections, and the address that clients see is never bound.  Else one a configured
+ * address.  Descriptors go to fds (at most max, at least 2); the count, or negative errno with *failed the address's text.
  */
 int listener_open(const struct config_listener *cfg, bool steered, int *fds, int max, char failed[NET_TEXT_MAX]);
 

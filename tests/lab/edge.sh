@@ -30,13 +30,11 @@ edge_conf()
 		}
 
 		backend "mx-a" {
-			host = "$LAB_MX_A"
-			port = 25
+			address = "$LAB_MX_A:25"
 		}
 
 		backend "mx-b" {
-			host = "$LAB_MX_B"
-			port = 25
+			address = "$LAB_MX_B:25"
 		}
 
 		pool "farm" {
@@ -44,7 +42,7 @@ edge_conf()
 		}
 
 		listener "edge" {
-			addresses = { "$LAB_EDGE", "$LAB_EDGE6" }
+			address = { "$LAB_EDGE", "$LAB_EDGE6" }
 			certificates = { "edge" }
 			pool = "farm"
 		}

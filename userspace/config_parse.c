@@ -181,6 +181,9 @@ static const struct {
 	{ "unexpected token '%s'", "unexpected \"%.80s\"" },
 	{ "missing equal sign after option '%s'", "%.80s: \"=\" is missing behind it" },
 	{ "missing opening brace for section '%s'", "%.80s: \"{\" is missing" },
+	/* a quoted name with "|" or "=" in it is a path to the library */
+	{ "no sub-section title/index for '%s'", "unknown setting \"%.80s\"" },
+	{ "no sub-section '%s' in '%s'", "unknown setting \"%.80s\"" },
 	{ "missing title for section '%s'", "%.80s needs a name before its \"{\"" },
 };
 
@@ -349,15 +352,13 @@ static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 	struct config_place *set;
 
 	*(const char **)result = value;
-	if (strange_section(cfg)) {
-		if (strcmp(opt->name, BEGIN) == 0) {
+	if (strcmp(opt->name, BEGIN) == 0 && strcmp(value, BEGIN_MARK) == 0) {
+		if (strange_section(cfg)) {
 			parse->r->stranger = true;
 			complain_of_stranger(cfg, cfg->name, true);
+		} else {
+			begin_item(cfg);
 		}
-		return 0;
-	}
-	if (strcmp(opt->name, BEGIN) == 0 && strcmp(value, BEGIN_MARK) == 0) {
-		begin_item(cfg);
 		return 0;
 	}
 	if (!row) {
@@ -367,6 +368,8 @@ static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 		}
 		return 0;
 	}
+	if (strange_section(cfg))
+		return 0;
 	set = &parse->r->set[row - config_settings];
 	if (row->kind == KIND_INCLUDE || set->line == 0 || (config_kind_is_list(row->kind) && !first)) {
 		if (set->line == 0)

@@ -179,13 +179,13 @@ static char *slurp(struct config_reading *r, FILE *in, size_t *len, const char *
 		if (!text)
 			log_fatal("out of memory");
 		n += fread(text + n, 1, room - n, in);
-		if (n < room)
-			break;
 		if (r->bytes + n > CONFIG_FILE_MAX) {
 			*why = "the configuration is larger than 16 MB";
 			free(text);
 			return NULL;
 		}
+		if (n < room)
+			break;
 		room *= 2;
 	}
 	*why = ferror(in) ? strerror(errno) : memchr(text, '\0', n) ? "has NUL bytes: is this a text file?" : NULL;
@@ -291,12 +291,12 @@ void config_text_include(struct config_reading *r, const char *path, size_t file
 		config_report_add(&r->report, file, line, "include = \"%.80s\" is not the path of a file", path);
 		return;
 	}
-	slash = strrchr(full, '/');
-	if (!strpbrk(slash ? slash : full, "*?[")) {
+	if (!strpbrk(path, "*?[")) {
 		include_one(r, full, file, line);
 		return;
 	}
-	if (strcspn(full, "*?[") < (slash ? (size_t)(slash - full) : 0)) {
+	slash = strrchr(path, '/');
+	if (slash && strcspn(path, "*?[") < (size_t)(slash - path)) {
 		config_report_add(&r->report, file, line, "include = \"%.80s\": *, ? and [] may stand only in the last part", path);
 		return;
 	}

@@ -41,6 +41,11 @@ void tls_free(struct tls *t)
 		return;
 	SSL_free(t->ssl);
 	tls_server_unref(t->server);
+	tls_client_unref(t->client);
+	free(t->verify);
+	free(t->peer);
+	free(t->client_id);
+	free(t->carried);
 	free(t->error);
 	free(t);
 }

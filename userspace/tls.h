@@ -36,7 +36,10 @@ struct tls_server_settings {
 	size_t ticket_secret_len;
 	uint32_t ticket_lifetime_s; /* 0: 7200 */
 	const char *ciphers, *ciphersuites, *groups; /* OpenSSL's lists; NULL: defaults */
-	time_t (*clock)(void); /* for the hour of the ticket keys; NULL: time(2) */
+	const char *client_ca_pem; /* for PKIX-TA(0) and PKIX-EE(1) records of clients; NULL: such records never match */
+	size_t client_ca_len;
+	uint16_t client_id_extension; /* number of dane_clientid in CertificateRequest (tls_judge.h); 0: not sent */
+	time_t (*clock)(void); /* for tickets; NULL: time(2) */
 };
 
 struct tls_server;

@@ -14,6 +14,8 @@
 #include <openssl/x509.h>
 
 #include "userspace/tls.h"
+#include "userspace/tls_client.h"
+#include "userspace/tls_judge.h"
 
 /* ---- tls_identity.c: parsed certificates, and the table of names that leads to them ---- */
 
@@ -60,8 +62,66 @@ struct tls_server {
 	SSL_CTX *ctx;
 	struct tls_certs *certs;
 	struct tls_tickets *tickets;
+	SSL_CTX *judge; /* where the scratch connections come from that hold a client's records */
+	time_t (*clock)(void);
 	int refs;
 };
+
+/* The options, lists and versions that both ends share; 0 or -1 with a sentence in err. */
+int tls_apply_settings(SSL_CTX *ctx, int min_version, const char *ciphers, const char *ciphersuites, const char *groups, char *err,
+		       size_t err_size);
+/* "what: why", the why from the error queue; always -1. */
+int tls_refuse(char *err, size_t err_size, const char *what);
+
+/* ---- tls_client.c ---- */
+
+struct tls_client {
+	SSL_CTX *ctx;
+	X509_STORE *ca; /* NULL: none */
+	char *client_id;
+	int refs;
+};
+
+/* What the server is judged by, of one connection. */
+struct tls_verify {
+	enum tls_mode mode;
+	bool inspect;
+	size_t count;
+	struct dane_record *records; /* copies, data behind them; for pins: data is the digest */
+	struct tls_judgement judgement;
+};
+
+/* ---- tls_dane.c ---- */
+
+/* DANE for connections of this context, with digests fetched once; false: OpenSSL cannot. */
+bool tls_dane_enable(SSL_CTX *ctx);
+/*
+ * Records and names into a connection (or a scratch one that never connects).  How many records are usable, or -EIO.
+ * usages: bit per usage that may count.
+ */
+int tls_dane_load(SSL *ssl, const struct dane_record *records, size_t count, unsigned usages);
+/* Names of which one must be in the certificate; param is the connection's or the verification's. */
+bool tls_dane_names(X509_VERIFY_PARAM *param, const char *const *names, size_t count);
+/* Turns the end of X509_verify_cert() into a judgement; dane: holds the records, NULL without DANE. */
+void tls_dane_conclude(SSL *dane, X509_STORE_CTX *ctx, bool ok, const struct dane_record *records, size_t count,
+		       struct tls_judgement *out);
+X509_STORE *tls_store_new(const char *pem, size_t len); /* NULL: a certificate cannot be read, or none is there */
+
+/* ---- tls_peer.c ---- */
+
+bool tls_sha256(const void *data, size_t len, uint8_t out[32]);
+/* SHA-256 of the SubjectPublicKeyInfo; false: it cannot be encoded. */
+bool tls_spki_sha256(X509 *x, uint8_t out[32]);
+struct tls_peer *tls_peer_read(X509 *x, const char *client_id);
+
+/* ---- tls_clientid.c ---- */
+
+bool tls_clientid_server(SSL_CTX *ctx, uint16_t number);
+bool tls_clientid_client(SSL_CTX *ctx, uint16_t number, const char *name);
+
+/* ---- tls_carry.c ---- */
+
+void tls_carry_set_up(SSL_CTX *ctx, struct tls_server *s);
 
 /* ---- tls.c ---- */
 
@@ -72,9 +132,14 @@ struct tls {
 	size_t in_left;
 	struct tls_server *server;
 	const struct tls_served *served;
+	struct tls_client *client;
+	struct tls_verify *verify;
+	struct tls_peer *peer;	     /* read when asked for */
+	char *client_id;	     /* what the peer said in dane_clientid */
+	struct tls_carried *carried; /* by the ticket of a resumed session */
 	char *error; /* malloc'd, NULL: none */
 	struct tls_facts facts;
-	bool failed, facts_known, sni_unknown;
+	bool failed, facts_known, sni_unknown, asked;
 };
 
 /* ---- tls_bio.c ---- */

@@ -23,6 +23,8 @@
 #define DEFAULT_SUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define DEFAULT_GROUPS "X25519:P-256:P-384:P-521:X448"
 #define DEFAULT_LIFETIME 7200
+#define MAX_CHAIN_BYTES 32768
+#define MAX_DEPTH 10
 
 static bool is_default(const struct tls_server *s, const struct tls_served *served)
 {
@@ -83,7 +85,7 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 	return tls_tickets_callback(tls_of(ssl)->server->tickets, ssl, name, iv, cipher, mac, encrypt);
 }
 
-static int refuse(char *err, size_t err_size, const char *what)
+int tls_refuse(char *err, size_t err_size, const char *what)
 {
 	char why[160];
 
@@ -92,27 +94,37 @@ static int refuse(char *err, size_t err_size, const char *what)
 	return -1;
 }
 
-static int apply_settings(SSL_CTX *ctx, const struct tls_server_settings *set, char *err, size_t err_size)
+int tls_apply_settings(SSL_CTX *ctx, int min_version, const char *ciphers, const char *ciphersuites, const char *groups, char *err,
+		       size_t err_size)
 {
-	if (!SSL_CTX_set_min_proto_version(ctx, set->min_version == 13 ? TLS1_3_VERSION : TLS1_2_VERSION))
-		return refuse(err, err_size, "minimum TLS version");
-	if (!SSL_CTX_set_cipher_list(ctx, set->ciphers ? set->ciphers : DEFAULT_CIPHERS))
-		return refuse(err, err_size, "list of TLS 1.2 ciphers");
-	if (!SSL_CTX_set_ciphersuites(ctx, set->ciphersuites ? set->ciphersuites : DEFAULT_SUITES))
-		return refuse(err, err_size, "list of TLS 1.3 cipher suites");
-	if (!SSL_CTX_set1_groups_list(ctx, set->groups ? set->groups : DEFAULT_GROUPS))
-		return refuse(err, err_size, "list of groups");
+	SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	/* parsing a certificate costs 200 us: a peer gets to send a chain, not a collection */
+	SSL_CTX_set_max_cert_list(ctx, MAX_CHAIN_BYTES);
+	SSL_CTX_set_verify_depth(ctx, MAX_DEPTH);
+	if (!SSL_CTX_set_min_proto_version(ctx, min_version == 13 ? TLS1_3_VERSION : TLS1_2_VERSION))
+		return tls_refuse(err, err_size, "minimum TLS version");
+	if (!SSL_CTX_set_cipher_list(ctx, ciphers ? ciphers : DEFAULT_CIPHERS))
+		return tls_refuse(err, err_size, "list of TLS 1.2 ciphers");
+	if (!SSL_CTX_set_ciphersuites(ctx, ciphersuites ? ciphersuites : DEFAULT_SUITES))
+		return tls_refuse(err, err_size, "list of TLS 1.3 cipher suites");
+	if (!SSL_CTX_set1_groups_list(ctx, groups ? groups : DEFAULT_GROUPS))
+		return tls_refuse(err, err_size, "list of groups");
 	return 0;
+}
+
+/* Judged later, when the DNS has answered (tls_judge.c); TLS itself has seen that the client holds the key. */
+static int take_any_certificate(X509_STORE_CTX *ctx, void *arg)
+{
+	return 1;
 }
 
 static void set_fixed(SSL_CTX *ctx, struct tls_server *s, uint32_t lifetime)
 {
 	static const unsigned char id[] = "danelaw";
 
-	SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF |
-				 SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
-	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	SSL_CTX_set_session_id_context(ctx, id, sizeof(id) - 1);
 	SSL_CTX_set_timeout(ctx, (long)lifetime);
 	SSL_CTX_set_num_tickets(ctx, 1);
@@ -121,6 +133,27 @@ static void set_fixed(SSL_CTX *ctx, struct tls_server *s, uint32_t lifetime)
 	SSL_CTX_set_tlsext_servername_arg(ctx, s);
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
 	SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket);
+	SSL_CTX_set_cert_verify_callback(ctx, take_any_certificate, NULL);
+	tls_carry_set_up(ctx, s);
+}
+
+/* What judging clients' chains needs: a context with DANE, and the CAs for the PKIX usages if there are any. */
+static int make_judge(struct tls_server *s, const struct tls_server_settings *set, char *err, size_t err_size)
+{
+	X509_STORE *store;
+
+	s->judge = SSL_CTX_new(TLS_client_method());
+	if (!s->judge || !tls_dane_enable(s->judge))
+		return tls_refuse(err, err_size, "DANE");
+	if (set->client_id_extension && !tls_clientid_server(s->ctx, set->client_id_extension))
+		return tls_refuse(err, err_size, "number of the dane_clientid extension");
+	if (!set->client_ca_pem)
+		return 0;
+	store = tls_store_new(set->client_ca_pem, set->client_ca_len);
+	if (!store)
+		return tls_refuse(err, err_size, "CAs for clients");
+	SSL_CTX_set_cert_store(s->judge, store);
+	return 0;
 }
 
 /* Key size and digest rules are OpenSSL's security level; they must fail here, not in a handshake. */
@@ -137,7 +170,7 @@ static int try_all(const struct tls_server *s, char *err, size_t err_size)
 		if (SSL_use_cert_and_key(ssl, c->leaf, c->key, c->chain, 1) == 1)
 			continue;
 		snprintf(what, sizeof(what), "certificate \"%s\"", c->label);
-		ret = refuse(err, err_size, what);
+		ret = tls_refuse(err, err_size, what);
 	}
 	SSL_free(ssl);
 	return ret;
@@ -151,7 +184,7 @@ static int set_default_chains(struct tls_server *s, char *err, size_t err_size)
 		const struct tls_cert *c = tls_certs_at(s->certs, d->cert[i]);
 
 		if (c && SSL_CTX_use_cert_and_key(s->ctx, c->leaf, c->key, c->chain, 1) != 1)
-			return refuse(err, err_size, "default certificate");
+			return tls_refuse(err, err_size, "default certificate");
 	}
 	return 0;
 }
@@ -173,9 +206,11 @@ int tls_server_new(const struct tls_server_settings *set, struct tls_server **ou
 	s->ctx = SSL_CTX_new(TLS_server_method());
 	assert(s->ctx);
 	s->tickets = tls_tickets_new(set->ticket_secret, set->ticket_secret_len, lifetime, set->clock);
+	s->clock = set->clock;
 	set_fixed(s->ctx, s, lifetime);
-	if (!s->certs || apply_settings(s->ctx, set, err, err_size) || try_all(s, err, err_size) ||
-	    set_default_chains(s, err, err_size)) {
+	if (!s->certs ||
+	    tls_apply_settings(s->ctx, set->min_version, set->ciphers, set->ciphersuites, set->groups, err, err_size) ||
+	    try_all(s, err, err_size) || set_default_chains(s, err, err_size) || make_judge(s, set, err, err_size)) {
 		tls_server_unref(s);
 		return -1;
 	}
@@ -194,6 +229,7 @@ void tls_server_unref(struct tls_server *s)
 	if (!s || __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL))
 		return;
 	SSL_CTX_free(s->ctx);
+	SSL_CTX_free(s->judge);
 	tls_certs_unref(s->certs);
 	tls_tickets_free(s->tickets);
 	free(s);

@@ -172,6 +172,20 @@ void peer_init(struct peer *p, bool server)
 	p->ssl = NULL;
 }
 
+void peer_show(struct peer *p, const struct made *m)
+{
+	BIO *bio = BIO_new_mem_buf(m->chain_pem, -1);
+	X509 *x = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+
+	SSL_CTX_use_certificate(p->ctx, x);
+	X509_free(x);
+	while ((x = PEM_read_bio_X509(bio, NULL, NULL, NULL)))
+		SSL_CTX_add0_chain_cert(p->ctx, x);
+	BIO_free(bio);
+	SSL_CTX_use_PrivateKey(p->ctx, m->key);
+	ERR_clear_error();
+}
+
 void peer_start(struct peer *p)
 {
 	p->ssl = SSL_new(p->ctx);
@@ -197,7 +211,8 @@ size_t peer_take(struct peer *p, uint8_t **buf)
 	long len = BIO_get_mem_data(SSL_get_wbio(p->ssl), &data);
 
 	*buf = malloc((size_t)len + 1);
-	memcpy(*buf, data, (size_t)len);
+	if (len > 0)
+		memcpy(*buf, data, (size_t)len);
 	(void)BIO_reset(SSL_get_wbio(p->ssl));
 	return (size_t)len;
 }
@@ -248,16 +263,15 @@ enum tls_result peer_shake(struct peer *p, struct tls *t, struct fifo *out, size
 
 	for (int round = 0; round < 12; round++) {
 		uint8_t *buf;
-		size_t len;
-		int ret;
+		size_t len = 0;
 
 		ERR_clear_error();
-		ret = SSL_do_handshake(p->ssl);
-		done = ret == 1;
-		len = peer_take(p, &buf);
-		if (r == TLS_WANT_INPUT)
+		done = SSL_do_handshake(p->ssl) == 1;
+		if (r == TLS_WANT_INPUT) { /* what comes behind the handshake stays with the peer for the next peer_take() */
+			len = peer_take(p, &buf);
 			r = feed(t, buf, len, step);
-		free(buf);
+			free(buf);
+		}
 		if (!out->len && !len)
 			break;
 		peer_give_fifo(p, out);

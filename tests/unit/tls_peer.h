@@ -56,6 +56,8 @@ struct peer {
 void peer_init(struct peer *p, bool server);
 void peer_start(struct peer *p);
 void peer_clear(struct peer *p);
+/* The certificate it shows, with its chain. */
+void peer_show(struct peer *p, const struct made *m);
 /* Ciphertext the peer has for us, appended to buf (malloc'd, grown). */
 size_t peer_take(struct peer *p, uint8_t **buf);
 void peer_give(struct peer *p, const void *data, size_t len);

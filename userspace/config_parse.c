@@ -116,7 +116,7 @@ static const char *where(const cfg_t *cfg, char buf[160])
 /* Says what is unknown, and what was perhaps meant. */
 static void complain_of_stranger(const cfg_t *cfg, const char *name, bool is_section)
 {
-	enum config_section_id here = is_section ? SECTION_TOP : section_of(cfg), id;
+	enum config_section_id here = is_section && strange_section(cfg) ? SECTION_TOP : section_of(cfg), id;
 	struct config_meant meant = { .text = name };
 	const char *home = NULL;
 	char hint[80];

@@ -45,7 +45,7 @@ check:
 	$(Q)$(MAKE) --no-print-directory -j2 all tests
 	$(Q)$(MAKE) --no-print-directory -j2 B=$(B)/san SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined" all tests
 	$(Q)$(MAKE) --no-print-directory -j2 fuzzers
-	$(Q)tests/run $(UNIT) $(PACKETS) $(UNIT:$(B)/%=$(B)/san/%) $(HOUSE) $(LABTESTS)
+	$(Q)tests/run $(UNIT) $(PACKETS) $(UNIT:$(B)/%=$(B)/san/%) tests/fuzz/brief.sh $(HOUSE) $(LABTESTS)
 
 .PHONY: fuzzers
 fuzzers: $(FUZZ)

@@ -45,6 +45,9 @@ struct end {
 	int fds[64]; /* accepted */
 };
 
+#define FDS "/proc/self/fd"
+#define THREADS "/proc/self/task"
+
 static struct ring *ring;
 static uint64_t starved;
 static bool inside; /* ring_run(): handlers must not be called from elsewhere */
@@ -239,9 +242,9 @@ static void end_free(struct end *e)
 	free(e);
 }
 
-static int count_fds(void)
+static int count_entries(const char *dir)
 {
-	DIR *d = opendir("/proc/self/fd");
+	DIR *d = opendir(dir);
 	int n = 0;
 
 	assert_non_null(d);
@@ -344,6 +347,25 @@ static void big_transfer_waits_for_its_reader(void)
 	ring_recv(ring, &b->s, RING_ROOM_BODY);
 	until(b->in == STREAM);
 	until(a->left == 0);
+	end_free(a);
+	end_free(b);
+}
+
+/* The sender was accepted and never receives: nothing but its own full socket makes it wait. */
+static void sending_alone(void)
+{
+	struct end *a, *b;
+
+	pair(&a, &b, NO_RECV, NO_RECV);
+	small_buffers(a);
+	small_buffers(b);
+	say(b, STREAM);
+	quiet();
+	assert_true(b->out < STREAM / 2);
+	a->flags = 0;
+	a->room = RING_ROOM_BODY;
+	ring_recv(ring, &a->s, RING_ROOM_BODY);
+	until(a->in == STREAM);
 	end_free(a);
 	end_free(b);
 }
@@ -517,7 +539,7 @@ static void close_with_everything_in_flight(void)
 
 static void no_descriptor_leaks(void)
 {
-	const int before = count_fds();
+	const int before = count_entries(FDS);
 	struct net_addr at;
 	struct end *l = listener_new(0, 64, &at), *a[50], *b[50];
 	unsigned made = 0;
@@ -544,13 +566,13 @@ static void no_descriptor_leaks(void)
 	}
 	assert_int_equal(made, 2000);
 	end_free(l);
-	assert_int_equal(count_fds(), before);
+	assert_int_equal(count_entries(FDS), before);
 }
 
 /* Connections that the kernel has handed over when the listener is closed are closed, not lost. */
 static void closing_a_listener_leaks_nothing(void)
 {
-	const int before = count_fds();
+	const int before = count_entries(FDS);
 	struct net_addr at;
 	struct end *l = listener_new(CLOSE_ON_ACCEPT, 64, &at), *a[20];
 
@@ -566,7 +588,7 @@ static void closing_a_listener_leaks_nothing(void)
 	for (int i = 0; i < 20; i++)
 		end_free(a[i]);
 	end_free(l);
-	assert_int_equal(count_fds(), before);
+	assert_int_equal(count_entries(FDS), before);
 }
 
 static void accept_stops_and_goes_on(void)
@@ -703,21 +725,67 @@ static void few_submissions_serve_many(void)
 	struct end *a[MANY], *b[MANY];
 
 	for (int i = 0; i < MANY; i++)
-		pair(&a[i], &b[i], 0, ECHO);
+		pair(&a[i], &b[i], NO_RECV, NO_RECV);
+	for (int i = 0; i < MANY; i++) {
+		ring_recv(ring, &a[i]->s, RING_ROOM_COMMAND);
+		ring_recv(ring, &b[i]->s, RING_ROOM_COMMAND);
+		a[i]->flags = 0;
+		b[i]->flags = ECHO;
+	}
+	assert_int_equal(send(b[MANY - 1]->s.fd, stream, 1, MSG_NOSIGNAL), 1);
+	b[MANY - 1]->out = 1;
+	while (a[MANY - 1]->in < 1)
+		turn(UINT32_MAX); /* what is still to be done is not slept over */
 	for (int i = 0; i < MANY; i++) {
 		a[i]->pieces = 1 + i % 4;
 		say(a[i], 3000);
 	}
 	for (int i = 0; i < MANY; i++)
-		until(a[i]->in == 3000);
+		while (a[i]->in < 3000)
+			turn(UINT32_MAX);
 	for (int i = 0; i < MANY; i++) {
+		say(a[i], 100);
 		ring_close(ring, &a[i]->s, false);
 		ring_close(ring, &b[i]->s, i % 2);
 	}
+	for (int i = 0; i < MANY; i++)
+		while (!a[i]->closes || !b[i]->closes)
+			turn(UINT32_MAX);
 	for (int i = 0; i < MANY; i++) {
 		end_free(a[i]);
 		end_free(b[i]);
 	}
+}
+
+/* More operations than the queue takes, ended again before the kernel has heard of them. */
+static void stop_what_is_still_queued(void)
+{
+	enum { MANY = 20 };
+	struct end *a[MANY], *b[MANY], *l;
+	struct net_addr at;
+
+	for (int i = 0; i < MANY; i++)
+		pair(&a[i], &b[i], NO_RECV, NO_RECV);
+	l = listener_new(0, 16, &at);
+	for (int i = 0; i < MANY; i++) {
+		ring_recv(ring, &a[i]->s, RING_ROOM_COMMAND);
+		say(a[i], 10);
+	}
+	ring_accept(ring, &l->s);
+	ring_accept_stop(ring, &l->s);
+	ring_accept(ring, &l->s);
+	for (int i = 0; i < MANY; i++)
+		ring_close(ring, &a[i]->s, i % 2);
+	for (int i = 0; i < MANY; i++) {
+		end_free(a[i]);
+		end_free(b[i]);
+	}
+	a[0] = end_new(0);
+	assert_int_equal(ring_connect(ring, &a[0]->s, &at), 0);
+	until(l->accepts == 1);
+	close(l->fds[0]);
+	end_free(a[0]);
+	end_free(l);
 }
 
 static void *wake(void *arg)
@@ -780,21 +848,21 @@ static void forbid(int number)
 static int choose_without(int number)
 {
 	const struct ring_settings automatic = { .backend = RING_AUTO }, uring = { .backend = RING_URING };
-	int before = count_fds();
+	int before = count_entries(FDS);
 	const char *why;
 	struct ring *r;
 
 	forbid(number);
 	if (ring_new(&uring, &r, &why) >= 0)
 		return 1;
-	if (count_fds() != before)
+	if (count_entries(FDS) != before)
 		return 2;
 	if (ring_new(&automatic, &r, &why) != 0 || ring_kind(r) != RING_EPOLL)
 		return 3;
 	if (strncmp(why, "epoll: io_uring", 15) || !strstr(why, strerror(EPERM)))
 		return 4;
 	ring_free(r);
-	return count_fds() == before ? 0 : 5;
+	return count_entries(FDS) == before ? 0 : 5;
 }
 
 static void io_uring_forbidden(void **state)
@@ -821,6 +889,7 @@ struct row {
 static const struct row rows[] = {
 	{ .name = "echo", .run = echo },
 	{ .name = "big transfer waits for its reader", .run = big_transfer_waits_for_its_reader },
+	{ .name = "sending alone", .run = sending_alone },
 	{ .name = "both ways at once", .run = both_ways_at_once },
 	{ .name = "half-close", .run = half_close },
 	{ .name = "FIN behind bytes", .run = fin_behind_bytes },
@@ -838,6 +907,7 @@ static const struct row rows[] = {
 	{ .name = "descriptors are as promised", .run = descriptors_are_as_promised },
 	{ .name = "few buffers serve many", .run = few_buffers_serve_many, { .command_buffers = 2, .body_buffers = 1 } },
 	{ .name = "few submissions serve many", .run = few_submissions_serve_many, { .entries = 4 } },
+	{ .name = "stop what is still queued", .run = stop_what_is_still_queued, { .entries = 4 } },
 	{ .name = "watch from another thread", .run = watch_from_another_thread },
 	{ .name = "the clock is read each turn", .run = the_clock_is_read_each_turn },
 };
@@ -853,7 +923,7 @@ static void run_row(void **state)
 	const struct one_test *t = *state;
 	struct ring_settings set = t->row->set;
 	const char *why;
-	int err;
+	int err, threads;
 
 	starved = 0;
 	inside = cannot = false;
@@ -867,7 +937,9 @@ static void run_row(void **state)
 	}
 	assert_int_equal(err, 0);
 	assert_int_equal(ring_kind(ring), t->backend);
+	threads = count_entries(THREADS);
 	t->row->run();
+	assert_int_equal(count_entries(THREADS), threads); /* nothing was handed to a kernel worker thread (iou-wrk) */
 	ring_free(ring);
 	ring = NULL;
 	if (cannot)
@@ -880,6 +952,7 @@ int main(void)
 	static struct one_test all[2 * ROWS];
 	struct CMUnitTest tests[2 * ROWS + 1];
 
+	alarm(500); /* a ring that sleeps for ever ends the test */
 	pattern_init();
 	getrlimit(RLIMIT_NOFILE, &descriptors);
 	for (int i = 0; i < 2 * ROWS; i++) {

@@ -11,6 +11,7 @@ T       := $(B)/tests
 UNIT    := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*_test.c))
 PACKETS := $(patsubst %.c,$(B)/%,$(wildcard tests/packets/*_test.c))
 FUZZ    := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_TAP := tests/fuzz/run.sh
 LABTESTS := $(sort $(wildcard tests/lab/[0-9]*.sh))
 HOUSE   := $(sort $(wildcard tests/house/*.sh))
 FUZZ_SECONDS ?= 600
@@ -45,7 +46,7 @@ check:
 	$(Q)$(MAKE) --no-print-directory -j2 all tests
 	$(Q)$(MAKE) --no-print-directory -j2 B=$(B)/san SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined" all tests
 	$(Q)$(MAKE) --no-print-directory -j2 fuzzers
-	$(Q)tests/run $(UNIT) $(PACKETS) $(UNIT:$(B)/%=$(B)/san/%) tests/fuzz/brief.sh $(HOUSE) $(LABTESTS)
+	$(Q)tests/run $(UNIT) $(PACKETS) $(UNIT:$(B)/%=$(B)/san/%) $(FUZZ_TAP) $(HOUSE) $(LABTESTS)
 
 .PHONY: fuzzers
 fuzzers: $(FUZZ)

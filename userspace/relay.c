@@ -166,41 +166,35 @@ static void end_body(struct relay *r, bool discarded)
 	say(r, r->refusal);
 }
 
-static enum reply fault_of(const struct relay *r, size_t more)
+/* Would this piece take the message over the limit?  Looked at before any of it is passed on. */
+static bool too_big(const struct relay *r, const uint8_t *data, size_t len)
 {
-	if (r->scanner.bare && r->set->newline == SMTP_NEWLINE_REJECT)
-		return REPLY_bare_newline;
-	if (r->set->max_size && r->body_bytes + more > r->set->max_size)
-		return REPLY_too_big;
-	return REPLY_COUNT;
+	struct smtp_data_scanner trial = r->scanner;
+	bool done;
+
+	if (!r->set->max_size || r->body_bytes + len <= r->set->max_size)
+		return false;
+	return r->body_bytes + smtp_data_scan(&trial, data, len, emit_nothing, NULL, &done) > r->set->max_size;
 }
 
 /*
- * One piece of a body behind 354.  Where it might have to be refused it is looked at before any of it is
- * passed on: a bare newline must not reach a backend that might take it for the end.
+ * One piece of a body behind 354.  With REJECT the scanner passes nothing on from the first bare newline, so a backend
+ * that might take it for the end never sees it.
  */
 static size_t scan_piece(struct relay *r, const uint8_t *data, size_t len)
 {
-	bool done = false, discard = r->mode == RELAY_DISCARD_BODY;
-	struct smtp_data_scanner before = r->scanner;
-	size_t used;
+	bool done = false;
 
-	if (discard || r->set->newline == SMTP_NEWLINE_REJECT || r->set->max_size) {
-		used = smtp_data_scan(&r->scanner, data, len, emit_nothing, NULL, &done);
-		if (!discard && fault_of(r, used) != REPLY_COUNT) {
-			refuse_body(r, fault_of(r, used));
-			discard = true;
-		}
-		if (!discard && r->set->newline == SMTP_NEWLINE_REJECT)
-			leg_write(r->backend, data, used);
-	}
-	if (!discard && r->set->newline != SMTP_NEWLINE_REJECT) {
-		r->scanner = before;
-		used = smtp_data_scan(&r->scanner, data, len, emit_to_backend, r, &done);
-	}
+	if (r->mode == RELAY_BODY && too_big(r, data, len))
+		refuse_body(r, REPLY_too_big);
+	smtp_emit *emit = r->mode == RELAY_BODY ? emit_to_backend : emit_nothing;
+	size_t used = smtp_data_scan(&r->scanner, data, len, emit, r, &done);
+
+	if (r->mode == RELAY_BODY && r->scanner.bare && r->set->newline == SMTP_NEWLINE_REJECT)
+		refuse_body(r, REPLY_bare_newline);
 	r->body_bytes += used;
 	if (done)
-		end_body(r, discard);
+		end_body(r, r->mode == RELAY_DISCARD_BODY);
 	return used;
 }
 

@@ -286,6 +286,8 @@ static const struct script scripts[] = {
 		"C- MAIL FROM:<a@b>\n", "P: MAIL FROM:<a@b>", "B: 250 1", "S: 250 1", QUIT } },
 	{ "a bare LF in a body: the backend never sees the end", 0, { OPEN, MAIL, DATA, "C- one\r\n", "P: one", "C- two\n.\n\r\n", "C: .", "P.", "S: 554 5.6.0 Bare CR or LF in the message", "C fin",
 		"P.", "end bare_newline" } },
+	{ "a bare CR at the end of a packet is held back until it is known to be one", 0, { OPEN, MAIL, DATA, "C- one\r\n\r", "P: one", "P.", "C: x", "C: .", "P.",
+		"S: 554 5.6.0 Bare CR or LF in the message", "C fin", "end bare_newline" } },
 	{ "end of data in pieces", 0, { OPEN, MAIL, DATA, "C- a\r", "C- \n", "C- .", "C- \r", "C- \n", "P: a", "P: .", "B: 250 1", "S: 250 1", QUIT } },
 	{ "a mail behind the end of data in the same packet", 0, { OPEN, MAIL, DATA, "C- x\r\n.\r\nMAIL FROM:<e@f>\r\n", "P: x", "P: .", "P: MAIL FROM:<e@f>", "B: 250 1", "B: 250 2", "S: 250 1", "S: 250 2", QUIT } },
 	{ "too big by its SIZE", MAX_SIZE, { OPEN_MAX, "C: MAIL FROM:<a@b> SIZE=101", "S: 552 5.3.4 Message size exceeds the limit", "P.", QUIT } },

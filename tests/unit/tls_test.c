@@ -313,6 +313,7 @@ static void test_tickets(void **state)
 		{ one, one, 32, 32, 0, 0, 3 * 3600, false },
 		{ one, one, 32, 32, 3600, 3599, 3600, true },
 		{ one, one, 32, 32, 3600, 3599, 3601, false },
+		{ one, one, 32, 32, 5000, 3599, 5000, true }, /* not a whole number of hours: one more is kept */
 		{ one, one, 32, 32, 86400, 0, 24 * 3600, true },
 		{ one, one, 32, 32, 0, 0, -1, true },	      /* the other node's clock is behind */
 		{ one, one, 32, 32, 0, 0, -3601, false },

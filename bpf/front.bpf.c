@@ -17,6 +17,7 @@
 
 #include "bpf/abi.h"
 #include "bpf/limit.h"
+#include "bpf/lists.h"
 #include "bpf/maps.h"
 #include "bpf/parse.h"
 
@@ -54,24 +55,62 @@ static __always_inline void vip_key_of(const struct packet *p, __be16 port_be, s
 	key->port = bpf_ntohs(port_be);
 }
 
+static __always_inline _Bool is_few4(const struct front_config *config, __u32 dest)
+{
+	const __u32 *few = (const __u32 *)config->few4;
+	_Bool found = 0;
+
+#pragma unroll
+	for (__u32 i = 0; i < FEW4_MAX; i++)
+		found |= i < config->few4_count && few[i] == dest;
+	return found;
+}
+
+static __always_inline _Bool is_few6(const struct front_config *config, const struct packet *p)
+{
+	const __u64 *few = (const __u64 *)config->few6;
+	__u64 dest[2];
+	_Bool found = 0;
+
+	__builtin_memcpy(dest, p->dest, 16);
+#pragma unroll
+	for (__u32 i = 0; i < FEW6_MAX; i++)
+		found |= i < config->few6_count && few[2 * i] == dest[0] && few[2 * i + 1] == dest[1];
+	return found;
+}
+
+static __always_inline _Bool is_exact(const struct packet *p, const struct front_config *config, __be16 port_be)
+{
+	struct vip_key key;
+	__u32 dest4;
+
+	if (p->v4 && config->few4_count) {
+		__builtin_memcpy(&dest4, p->dest, 4);
+		return is_few4(config, dest4);
+	}
+	if (!p->v4 && config->few6_count)
+		return is_few6(config, p);
+	vip_key_of(p, port_be, &key);
+	return bpf_map_lookup_elem(&vips, &key) != 0;
+}
+
 /* Is this destination one of ours?  One load answers for nearly every other port of the machine. */
 static __always_inline _Bool is_vip(const struct packet *p, __be16 port_be)
 {
 	__u16 port = bpf_ntohs(port_be);
-	__u32 word = port / VIP_PORTS_PER_WORD;
+	__u32 word = port / VIP_PORTS_PER_WORD, zero = 0, here;
 	__u64 *bits = bpf_map_lookup_elem(&vip_ports, &word);
-	struct vip_key key;
-	__u32 here;
+	struct front_config *config;
 
 	if (!bits)
 		return 0;
 	here = *bits >> (port % VIP_PORTS_PER_WORD * 4) & 15;
+	if (!here)
+		return 0;
 	if (here & (p->v4 ? VIP_ANY4 : VIP_ANY6))
 		return 1;
-	if (!(here & (p->v4 ? VIP_EXACT4 : VIP_EXACT6)))
-		return 0;
-	vip_key_of(p, port_be, &key);
-	return bpf_map_lookup_elem(&vips, &key) != 0;
+	config = bpf_map_lookup_elem(&front_config, &zero);
+	return config && here & (p->v4 ? VIP_EXACT4 : VIP_EXACT6) && is_exact(p, config, port_be);
 }
 
 /* For packets that show no port: is the address one of ours?  The loader keeps a row of port 0 for each. */
@@ -111,59 +150,6 @@ static __always_inline int check_parsed(const struct packet *p, enum parsed pars
 	default:
 		return REASON_not_ours;
 	}
-}
-
-#define SOURCE_KEYS(p)                                                                                               \
-	struct prefix4 key4 = { .prefixlen = 32 };                                                                   \
-	struct prefix6 key6 = { .prefixlen = 128 };                                                                  \
-	if ((p)->v4)                                                                                                \
-		__builtin_memcpy(key4.ip, (p)->source, 4);                                                      \
-	else                                                                                                         \
-		__builtin_memcpy(key6.ip, (p)->source, 16)
-
-static __always_inline struct rule *find_denied(const struct packet *p, const struct front_config *config)
-{
-	struct rule *rule;
-
-	SOURCE_KEYS(p);
-	if (p->v4) {
-		rule = bpf_map_lookup_elem(&deny4, &key4);
-		if (rule)
-			return rule;
-		if (config->deny_list & 1)
-			return bpf_map_lookup_elem(&list4_b, &key4);
-		return bpf_map_lookup_elem(&list4_a, &key4);
-	}
-	rule = bpf_map_lookup_elem(&deny6, &key6);
-	if (rule)
-		return rule;
-	if (config->deny_list & 1)
-		return bpf_map_lookup_elem(&list6_b, &key6);
-	return bpf_map_lookup_elem(&list6_a, &key6);
-}
-
-static __always_inline struct rule *find_allowed(const struct packet *p)
-{
-	SOURCE_KEYS(p);
-	return p->v4 ? bpf_map_lookup_elem(&allow4, &key4) : bpf_map_lookup_elem(&allow6, &key6);
-}
-
-/* The allow list goes before every deny list. */
-static __always_inline int check_lists(const struct packet *p, const struct front_config *config)
-{
-	struct rule *denied = find_denied(p, config), *allowed;
-
-	if (!denied && !is_syn(p))
-		return GO_ON;
-	allowed = find_allowed(p);
-	if (allowed) {
-		__sync_fetch_and_add(&allowed->hits, 1);
-		return REASON_allowed_list;
-	}
-	if (!denied)
-		return GO_ON;
-	__sync_fetch_and_add(&denied->hits, 1);
-	return REASON_denied_list;
 }
 
 /* Sent by scanners and by nobody else; RFC 9293 section 3.10.7 leaves none of them a use. */
@@ -220,16 +206,22 @@ static __always_inline int check_segment(struct xdp_md *ctx, const struct packet
 	return answers_cookie(p) ? REASON_cookie_valid : REASON_flood_segment;
 }
 
+/* Limits; who is allowed or verified is asked only when one of them would drop. */
 static __always_inline int check_syn(const struct packet *p, const struct front_config *config)
 {
 	__u64 now = bpf_ktime_get_coarse_ns();
+	int reason = GO_ON;
 
+	count_syn(config, now);
+	if (config->blocked_used && is_blocked(p, now))
+		reason = REASON_limit_connections;
+	if (reason == GO_ON)
+		reason = check_rate(p, config, now);
+	if (reason == GO_ON)
+		return GO_ON;
 	if (is_verified(p, now))
 		return REASON_verified;
-	count_syn(config, now);
-	if (is_blocked(p, now))
-		return REASON_limit_connections;
-	return check_rate(p, config, now);
+	return is_allowed(p) ? REASON_allowed_list : reason;
 }
 
 static __always_inline int judge(struct xdp_md *ctx)

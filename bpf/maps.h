@@ -90,11 +90,35 @@ PREFIX_MAP(allow4, prefix4, FRONT_RULES_MAX);
 PREFIX_MAP(allow6, prefix6, FRONT_RULES_MAX);
 PREFIX_MAP(deny4, prefix4, FRONT_RULES_MAX);
 PREFIX_MAP(deny6, prefix6, FRONT_RULES_MAX);
-/* Bulk lists, two of each: one is read while the other is filled, front_config.deny_list swaps them. */
-PREFIX_MAP(list4_a, prefix4, FRONT_LIST_MAX);
-PREFIX_MAP(list4_b, prefix4, FRONT_LIST_MAX);
-PREFIX_MAP(list6_a, prefix6, FRONT_LIST_MAX);
-PREFIX_MAP(list6_b, prefix6, FRONT_LIST_MAX);
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 2 * FRONT_LIST_DEFAULT);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct list6_key);
+	__type(value, struct rule);
+} list6 SEC(".maps");
+
+/* The loader sets the sizes of these that are configured, and writes the arrays through mmap(2). */
+#define LIST_ARRAY(name, entries, element)                                                                           \
+	struct {                                                                                                     \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                                                    \
+		__uint(max_entries, entries);                                                                        \
+		__uint(map_flags, BPF_F_MMAPABLE);                                                                   \
+		__type(key, __u32);                                                                                  \
+		__type(value, element);                                                                              \
+	} name SEC(".maps")
+
+LIST_ARRAY(list4_top, LIST_TOP_SLOTS, struct list_top);
+LIST_ARRAY(list4_host, 2 * FRONT_LIST_DEFAULT, __u32);
+LIST_ARRAY(list4_rule, 2 * FRONT_LIST_DEFAULT, struct listed);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 2 * FRONT_LIST_DEFAULT);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct list_net_key);
+	__type(value, struct list_net);
+} list4_net SEC(".maps");
 #endif
 
 #ifdef DANELAW_STEER

@@ -154,6 +154,65 @@ static int set_ports(int map, const struct front_settings *set)
 	return 0;
 }
 
+static bool has_vip(const struct front_settings *set, const struct in6_addr *ip, uint16_t port)
+{
+	size_t i;
+
+	for (i = 0; i < set->vip_count; i++)
+		if (set->vips[i].port == port && !memcmp(&set->vips[i].ip, ip, sizeof(*ip)))
+			return true;
+	return false;
+}
+
+/* How many of the addresses stand in few already, up to count; false: this one does not. */
+static bool in_few(const uint8_t *few, uint32_t count, const uint8_t *ip, size_t size)
+{
+	uint32_t i;
+
+	for (i = 0; i < count; i++)
+		if (!memcmp(few + i * size, ip, size))
+			return true;
+	return false;
+}
+
+/* Fills few with the distinct exact addresses of a family: their number, or 0 when they do not fit or differ in ports. */
+static uint32_t find_few(const struct front_settings *set, bool v4, uint8_t *few, uint32_t max)
+{
+	size_t i, j, size = v4 ? 4 : 16;
+	uint32_t count = 0;
+
+	for (i = 0; i < set->vip_count; i++) {
+		const struct in6_addr *ip = &set->vips[i].ip;
+		const uint8_t *bytes = ip->s6_addr + 16 - size;
+
+		if (is_any(ip) || net_is_v4(ip) != v4)
+			continue;
+		if (!in_few(few, count, bytes, size)) {
+			if (count == max)
+				return 0;
+			memcpy(few + count++ * size, bytes, size);
+		}
+		for (j = 0; j < set->vip_count; j++)
+			if (!is_any(&set->vips[j].ip) && net_is_v4(&set->vips[j].ip) == v4 && !has_vip(set, ip, set->vips[j].port))
+				return 0;
+	}
+	return count;
+}
+
+static int set_few(int map, const struct front_settings *set)
+{
+	struct front_config config;
+	uint32_t zero = 0;
+
+	if (bpf_map_lookup_elem(map, &zero, &config))
+		return -errno;
+	memset(config.few4, 0, sizeof(config.few4));
+	memset(config.few6, 0, sizeof(config.few6));
+	config.few4_count = find_few(set, true, config.few4[0], FEW4_MAX);
+	config.few6_count = find_few(set, false, config.few6[0], FEW6_MAX);
+	return bpf_map_update_elem(map, &zero, &config, BPF_ANY) ? -errno : 0;
+}
+
 static int set_vips(struct front *f, const struct front_settings *set, struct front_err err)
 {
 	int code = 0;
@@ -170,7 +229,30 @@ static int set_vips(struct front *f, const struct front_settings *set, struct fr
 		code = drop_old_vips(f->vips, set);
 	if (!code && f->vip_ports >= 0)
 		code = set_ports(f->vip_ports, set);
+	if (!code && f->front_config >= 0)
+		code = set_few(f->front_config, set);
 	return code ? front_fail(err, code, "cannot write the addresses into the front's maps: %s", strerror(-code)) : 0;
+}
+
+static void size_maps(struct front_bpf *skel, const struct front_settings *set)
+{
+	struct bpf_map *lists[] = { skel->maps.list6, skel->maps.list4_net, skel->maps.list4_host, skel->maps.list4_rule };
+	size_t i;
+
+	if (set->verified_entries)
+		bpf_map__set_max_entries(skel->maps.verified, set->verified_entries);
+	for (i = 0; set->list_entries && i < sizeof(lists) / sizeof(*lists); i++)
+		bpf_map__set_max_entries(lists[i], 2 * set->list_entries);
+}
+
+static int map_lists(struct front *f, struct front_bpf *skel, struct front_err err)
+{
+	int code = front_map_list4(&f->list4, keep(skel->maps.list4_net), bpf_map__fd(skel->maps.list4_top),
+				   bpf_map__fd(skel->maps.list4_host), bpf_map__fd(skel->maps.list4_rule),
+				   bpf_map__max_entries(skel->maps.list4_rule) / 2);
+
+	f->list6 = keep(skel->maps.list6);
+	return code ? front_fail(err, code, "cannot map the deny lists into memory: %s", strerror(-code)) : 0;
 }
 
 static int load_front(struct front *f, const struct front_settings *set, struct front_err err)
@@ -181,8 +263,7 @@ static int load_front(struct front *f, const struct front_settings *set, struct 
 
 	if (!skel)
 		return front_fail(err, -errno, "cannot open the front's object: %s", strerror(errno));
-	if (set->verified_entries)
-		bpf_map__set_max_entries(skel->maps.verified, set->verified_entries);
+	size_maps(skel, set);
 	code = load(skel->obj, "XDP", err);
 	if (code)
 		goto out;
@@ -192,11 +273,9 @@ static int load_front(struct front *f, const struct front_settings *set, struct 
 	f->front_stats = keep(skel->maps.front_stats);
 	f->verified = keep(skel->maps.verified);
 	f->blocked = keep(skel->maps.blocked);
-	f->deny_list[0][0] = keep(skel->maps.list4_a);
-	f->deny_list[0][1] = keep(skel->maps.list6_a);
-	f->deny_list[1][0] = keep(skel->maps.list4_b);
-	f->deny_list[1][1] = keep(skel->maps.list6_b);
-	code = set_config(f, set, err);
+	code = map_lists(f, skel, err);
+	if (!code)
+		code = set_config(f, set, err);
 	if (!code)
 		code = set_vips(f, set, err);
 	if (!code)
@@ -275,7 +354,7 @@ static struct front *front_new(const struct front_settings *set)
 	}
 	f->steer_link = f->verified = f->blocked = -1;
 	f->vips = f->vip_ports = f->front_config = f->front_stats = -1;
-	f->deny_list[0][0] = f->deny_list[0][1] = f->deny_list[1][0] = f->deny_list[1][1] = -1;
+	f->list4.net = f->list6 = -1;
 	f->steer_state = f->cpu_worker = f->sockets = f->workers = f->steer_stats = -1;
 	f->listeners = set->listeners;
 	f->worker_count = set->workers;
@@ -418,8 +497,8 @@ void front_close(struct front *f, bool detach)
 	for (i = 0; i < f->link_count; i++)
 		close_fd(f->links[i].fd);
 	close_fd(f->steer_link);
-	for (i = 0; i < 4; i++)
-		close_fd(f->deny_list[i / 2][i % 2]);
+	front_unmap_list4(&f->list4);
+	close_fd(f->list6);
 	close_fd(f->vips);
 	close_fd(f->vip_ports);
 	close_fd(f->front_config);

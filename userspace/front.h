@@ -39,6 +39,7 @@ struct front_settings {
 	unsigned network56_factor, network48_factor; /* an IPv6 /56, /48 may do as much as so many sources */
 	unsigned flood_enter, flood_leave; /* new connections a second, all sources: flood mode begins, ends below */
 	unsigned flood_hold_ms;
+	unsigned list_entries;	/* IPv4 prefixes, and as many of IPv6, that the bulk lists hold; 0: 262,144 */
 	unsigned verified_entries; /* sources that the verified lane holds; 0: 65,536 */
 	bool plain_bind;	/* no steering: listeners bind their addresses themselves */
 };

@@ -2,8 +2,8 @@
 /*
  * Bulk deny lists from files: read whole, checked whole, then swapped in.
  *
- * There are two sets of maps; the programs read one of them (front_config.deny_list), the other is filled
- * and then made current by one store, so no packet ever sees half a list.  Making maps anew instead would
+ * The maps hold two sets; the programs read one of them (front_config.deny_list), the other is filled and
+ * then made current by one store, so no packet ever sees half a list.  Making maps anew instead would
  * need CAP_BPF, which the daemon has given up by the time SIGHUP asks for new lists.
  *
  * A line: a prefix or an address, then optionally ';' or '#' and a comment, which goes into the rule, so that
@@ -16,22 +16,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINE_MAX_BYTES = 512, BATCH = 1024 };
+enum { LINE_MAX_BYTES = 512 };
 
-struct entry {
-	struct net_prefix prefix;
-	char comment[FRONT_TEXT];
-};
-
-struct list {
-	struct entry *at;
-	size_t count, room;
-};
-
-static struct entry *list_add(struct list *list)
+static struct list_entry *list_add(struct list *list)
 {
 	size_t room = list->room ? list->room * 2 : 1024;
-	struct entry *at;
+	struct list_entry *at;
 
 	if (list->count == list->room) {
 		at = realloc(list->at, room * sizeof(*at));
@@ -70,7 +60,7 @@ static int read_line(char *line, const char *name, unsigned long number, struct 
 {
 	char *comment = split(line, ";#"), *prefix = line;
 	struct net_prefix parsed;
-	struct entry *entry;
+	struct list_entry *entry;
 
 	while (isspace((unsigned char)*prefix))
 		prefix++;
@@ -110,55 +100,64 @@ static int read_file(FILE *file, const char *name, struct list *list, struct fro
 	return code;
 }
 
-static void rule_key(const struct net_prefix *prefix, bool v4, union front_prefix *key)
-{
-	memset(key, 0, sizeof(*key));
-	if (v4) {
-		key->v4.prefixlen = prefix->len - 96;
-		memcpy(key->v4.ip, &prefix->ip.s6_addr[12], 4);
-	} else {
-		key->v6.prefixlen = prefix->len;
-		memcpy(key->v6.ip, prefix->ip.s6_addr, 16);
-	}
-}
-
 /* An IPv6 prefix as short as the mapped range itself is not one of IPv4. */
 static bool is_v4_prefix(const struct net_prefix *prefix)
 {
 	return prefix->len >= 96 && net_is_v4(&prefix->ip);
 }
 
-static int empty_map(int fd)
+static int cannot(struct front_err err, int code, const char *what)
 {
-	union front_prefix key;
-
-	while (!bpf_map_get_next_key(fd, NULL, &key))
-		if (bpf_map_delete_elem(fd, &key))
-			return -errno;
-	return errno == ENOENT ? 0 : -errno;
+	return front_fail(err, code, "cannot %s the spare deny list: %s; the old list stays", what, strerror(-code));
 }
 
-static int fill(const int maps[2], const struct list *list, struct front_err err)
+/* Collected first: a trie that shrinks while it is walked starts over. */
+static int empty6(int map, uint8_t set)
 {
-	union front_prefix key;
+	struct list6_key *keys = NULL, *more, key, *at = NULL;
+	size_t count = 0, room = 0;
+	int code = 0;
+
+	while (!code && !bpf_map_get_next_key(map, at, &key)) {
+		at = &key;
+		if (key.set != set)
+			continue;
+		if (count == room) {
+			room = room ? room * 2 : 1024;
+			more = realloc(keys, room * sizeof(*keys));
+			if (more)
+				keys = more;
+			else
+				code = -ENOMEM;
+		}
+		if (!code)
+			keys[count++] = key;
+	}
+	while (!code && count)
+		if (bpf_map_delete_elem(map, &keys[--count]))
+			code = -errno;
+	free(keys);
+	return code;
+}
+
+static int fill6(int map, uint8_t set, const struct list *list, struct front_err err)
+{
 	struct rule rule;
 	size_t i;
-	int code = empty_map(maps[0]);
+	int code = empty6(map, set);
 
-	if (!code)
-		code = empty_map(maps[1]);
 	if (code)
-		return front_fail(err, code, "cannot empty the spare deny list: %s", strerror(-code));
+		return cannot(err, code, "empty");
 	for (i = 0; i < list->count; i++) {
-		bool v4 = is_v4_prefix(&list->at[i].prefix);
+		struct list6_key key = { .prefixlen = 8u + list->at[i].prefix.len, .set = set };
 
+		if (is_v4_prefix(&list->at[i].prefix))
+			continue;
 		memset(&rule, 0, sizeof(rule));
 		memcpy(rule.comment, list->at[i].comment, sizeof(rule.comment));
-		rule_key(&list->at[i].prefix, v4, &key);
-		if (bpf_map_update_elem(maps[!v4], &key, &rule, BPF_ANY))
-			return front_fail(err, -errno, "prefix %zu of %zu does not go into the deny list: %s%s; the old list stays",
-					  i + 1, list->count, strerror(errno),
-					  errno == ENOSPC ? " (it holds 1048576 prefixes a family)" : "");
+		memcpy(key.ip, list->at[i].prefix.ip.s6_addr, 16);
+		if (bpf_map_update_elem(map, &key, &rule, BPF_ANY))
+			return cannot(err, -errno, errno == ENOSPC ? "put so many IPv6 prefixes into" : "fill");
 	}
 	return 0;
 }
@@ -172,7 +171,9 @@ static int swap(struct front *f, const struct list *list, struct front_err err)
 	if (bpf_map_lookup_elem(f->front_config, &zero, &config))
 		return front_fail(err, -errno, "cannot read the front's configuration map: %s", strerror(errno));
 	spare = !(config.deny_list & 1);
-	code = fill(f->deny_list[spare], list, err);
+	code = fill6(f->list6, (uint8_t)spare, list, err);
+	if (!code)
+		code = front_fill_list4(&f->list4, spare, list, err);
 	if (code)
 		return code;
 	config.deny_list = spare;
@@ -191,10 +192,15 @@ int front_load_deny(struct front *f, FILE *const *files, const char *const *name
 
 	if (size)
 		text[0] = 0;
+	if (f->front_config < 0)
+		return front_fail(err, -ENODEV, "no interface has the front: a deny list has no effect");
 	for (i = 0; i < n && !code; i++)
 		code = read_file(files[i], names[i], &list, err);
-	if (!code)
+	if (!code) {
+		front_lock(f);
 		code = swap(f, &list, err);
+		front_unlock(f);
+	}
 	if (!code && count)
 		*count = list.count;
 	free(list.at);

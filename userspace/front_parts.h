@@ -26,9 +26,23 @@ int front_fail(struct front_err err, int code, const char *fmt, ...) __attribute
 void front_listen(void);
 const char *front_heard(void);
 
-union front_prefix {
-	struct prefix4 v4;
-	struct prefix6 v6;
+/* A deny list as read from files. */
+struct list_entry {
+	struct net_prefix prefix;
+	char comment[FRONT_TEXT];
+};
+struct list {
+	struct list_entry *at;
+	size_t count, room;
+};
+
+/* The maps of the bulk list of IPv4; the arrays are mapped, list4_host in steps of 8 bytes (as arrays are kept). */
+struct list4 {
+	int net;
+	struct list_top *top;
+	uint64_t *host;
+	struct listed *rule;
+	size_t entries; /* of a set; the maps have room for two */
 };
 
 struct front_link {
@@ -44,8 +58,11 @@ struct front {
 	struct front_link *links;
 	size_t link_count;
 	int steer_link;		/* -1: no steering */
-	int vips, vip_ports, front_config, front_stats, deny_list[2][2]; /* [a, b][v4, v6] */
+	int vips, vip_ports, front_config, front_stats;
+	struct list4 list4;
+	int list6;
 	int verified, blocked;
+	bool blocked_used;
 	struct front_names *names;
 	int steer_state, cpu_worker, sockets, workers, steer_stats;
 	uint32_t generation;	/* ours */
@@ -53,9 +70,18 @@ struct front {
 	char *description;
 };
 
+/* --- front_list4.c --- */
+int front_map_list4(struct list4 *list, int net, int top, int host, int rule, size_t entries);
+void front_unmap_list4(struct list4 *list);
+/* Compiles the IPv4 prefixes of the list into the spare set. */
+int front_fill_list4(struct list4 *out, uint32_t set, const struct list *list, struct front_err err);
+
 /* --- front_sources.c --- */
 struct front_names *front_names_new(void);
 void front_names_free(struct front_names *names);
+/* Around changes of front_config and of names: any thread may ask for them. */
+void front_lock(struct front *f);
+void front_unlock(struct front *f);
 void front_fill_limits(const struct front_settings *set, struct front_config *config);
 
 /* --- front_pins.c --- */

@@ -46,6 +46,16 @@ void front_names_free(struct front_names *names)
 	free(names);
 }
 
+void front_lock(struct front *f)
+{
+	pthread_mutex_lock(&f->names->lock);
+}
+
+void front_unlock(struct front *f)
+{
+	pthread_mutex_unlock(&f->names->lock);
+}
+
 void front_fill_limits(const struct front_settings *set, struct front_config *config)
 {
 	uint64_t interval = set->source_per_minute ? 60000000000ull / set->source_per_minute : 0;
@@ -123,12 +133,27 @@ int front_verify_source(struct front *f, const struct in6_addr *ip, const char *
 	if (!ms)
 		return forget(f->verified, &key);
 	snprintf(entry.name, sizeof(entry.name), "%s", name);
-	pthread_mutex_lock(&f->names->lock);
+	front_lock(f);
 	replaces = take_place(f->names, name, &key, &old);
-	pthread_mutex_unlock(&f->names->lock);
+	front_unlock(f);
 	if (replaces)
 		forget(f->verified, &old);
 	return bpf_map_update_elem(f->verified, &key, &entry, BPF_ANY) ? -errno : 0;
+}
+
+/* The front looks into the map only from now on. */
+static void mark_blocked_used(struct front *f)
+{
+	struct front_config config;
+	uint32_t zero = 0;
+
+	front_lock(f);
+	if (!f->blocked_used && !bpf_map_lookup_elem(f->front_config, &zero, &config)) {
+		config.blocked_used = 1;
+		bpf_map_update_elem(f->front_config, &zero, &config, BPF_ANY);
+		__atomic_store_n(&f->blocked_used, true, __ATOMIC_RELAXED);
+	}
+	front_unlock(f);
 }
 
 int front_block_source(struct front *f, const struct in6_addr *ip, uint32_t ms)
@@ -141,5 +166,7 @@ int front_block_source(struct front *f, const struct in6_addr *ip, uint32_t ms)
 	source_of(ip, &key);
 	if (!ms)
 		return forget(f->blocked, &key);
+	if (!__atomic_load_n(&f->blocked_used, __ATOMIC_RELAXED))
+		mark_blocked_used(f);
 	return bpf_map_update_elem(f->blocked, &key, &entry, BPF_ANY) ? -errno : 0;
 }

@@ -21,3 +21,9 @@ bench: all $(BENCH_BIN)
 
 .PHONY: bench-tools
 -include $(wildcard $(B)/tests/bench/*.d)
+
+# ns a packet in XDP; packet.o uses cmocka's assertions
+$(B)/tests/bench/xdp_bench: $(B)/tests/bench/xdp_bench.o $(B)/tests/packets/packet.o $(B)/libdanelaw.a
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS_D)
+$(B)/tests/bench/xdp_bench.o: $(SKEL)
+tests: $(B)/tests/bench/xdp_bench

@@ -75,7 +75,7 @@ static const struct row {
 	{ "denied, in a connection", { .src = "203.0.113.9", .flags = ACK }, NAME(denied_list) },
 	{ "denied, to another port", { .src = "203.0.113.9", .dport = 443 }, NAME(not_ours) },
 	{ "just outside the denied prefix", { .src = "203.0.112.255" }, NAME(syn_admitted) },
-	{ "allowed", { .src = "198.51.100.200" }, NAME(allowed_list) },
+	{ "allowed, with nothing against it", { .src = "198.51.100.200" }, NAME(syn_admitted) },
 	{ "allowed inside of denied", { .src = "203.0.113.100" }, NAME(allowed_list) },
 	{ "allowed inside of denied, in a connection", { .src = "203.0.113.100", .flags = ACK }, NAME(allowed_list) },
 	{ "allowed, in a connection", { .src = "198.51.100.200", .flags = ACK }, NAME(established) },
@@ -143,6 +143,18 @@ static void test_rows(void **state)
 	for (i = 0; i < REASON_COUNT; i++)
 		if (!seen[i])
 			fail_msg("no row shows reason %s", reason_names[i]);
+}
+
+static int setup(void **state)
+{
+	front = packet_front(NULL);
+	prog = packet_pin("progs/front");
+	add_rule("maps/deny4", "203.0.113.0/24");
+	add_rule("maps/deny6", "2001:db8:bad::/48");
+	add_rule("maps/allow4", "203.0.113.96/28");
+	add_rule("maps/allow4", "198.51.100.200/32");
+	add_rule("maps/allow6", "2001:db8:bad::a110/128");
+	return 0;
 }
 
 /* v4/v6 x VLAN 0..2 x options or extension headers x flags: always found, for SYN and for what is denied. */
@@ -279,6 +291,122 @@ static void load(const char *text, int expect, const char *err_part)
 		fail_msg("%d, \"%s\"", code, err);
 }
 
+/* The rule of the current list with this prefix. */
+static struct listed listed(const char *prefix)
+{
+	int config_map = packet_pin("maps/front_config"), map;
+	struct front_config config;
+	struct bpf_map_info info = { 0 };
+	uint32_t i = 0, size = sizeof(info);
+	struct listed rule;
+
+	assert_int_equal(bpf_map_lookup_elem(config_map, &i, &config), 0);
+	map = packet_pin("maps/list4_rule");
+	assert_int_equal(bpf_obj_get_info_by_fd(map, &info, &size), 0);
+	i = config.deny_list * info.max_entries / 2;
+	for (; !bpf_map_lookup_elem(map, &i, &rule) && rule.prefix[0] && strcmp(rule.prefix, prefix);)
+		i++;
+	close(map);
+	close(config_map);
+	assert_string_equal(rule.prefix, prefix);
+	return rule;
+}
+
+static void expect4(uint32_t ip, bool denied)
+{
+	char text[32];
+	uint8_t frame[PACKET_MAX];
+	struct spec s = { .src = text, .flags = ACK };
+	int reason;
+
+	snprintf(text, sizeof(text), "%u.%u.%u.%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255);
+	reason = packet_reason(prog, frame, packet_build(&s, frame));
+	if (reason != (denied ? REASON_denied_list : REASON_established))
+		fail_msg("%s: %s", text, reason_names[reason]);
+}
+
+static uint32_t random32(uint32_t *state)
+{
+	*state = *state * 1664525 + 1013904223;
+	return *state ^ *state >> 15;
+}
+
+/* 400 overlapping prefixes of every length in a small part of the world, and what a plain loop says of 4000 addresses. */
+static void test_list_oracle(void **state)
+{
+	struct {
+		uint32_t ip;
+		unsigned len;
+	} rules[400];
+	uint32_t seed = 7, ip, i, j;
+	char *text;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+	bool denied;
+
+	for (i = 0; i < 400; i++) {
+		rules[i].len = i < 10 ? 12 + i % 5 : 17 + random32(&seed) % 16;
+		ip = (60u << 24 | random32(&seed) % (1u << 22)) & ~0u << (32 - rules[i].len);
+		rules[i].ip = ip;
+		if (i < 10)
+			rules[i].ip = ip = (61u + i) << 24;
+		fprintf(f, "%u.%u.%u.%u/%u\n", ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255, rules[i].len);
+	}
+	fclose(f);
+	load(text, 0, NULL);
+	free(text);
+	for (i = 0; i < 4000; i++) {
+		ip = 60u << 24 | random32(&seed) % (1u << 22);
+		if (i % 4 == 0) /* at an edge of a rule */
+			ip = rules[i % 400].ip + (i % 8 ? ~0u >> 1 >> (rules[i % 400].len - 1) : 0) + (i % 16 == 4) - (i % 16 == 8);
+		denied = false;
+		for (j = 0; j < 400; j++)
+			denied |= !((ip ^ rules[j].ip) >> (32 - rules[j].len));
+		expect4(ip, denied);
+	}
+}
+
+/* Where prefixes overlap, the hit is counted at the longest. */
+static void test_list_rules(void **state)
+{
+	load("198.18.0.0/15 ; whole\n198.18.7.0/24 # SBL7\n198.18.7.128/25\n198.18.7.200\n198.0.0.0/8\n", 0, NULL);
+	expect4(0xc6120101, true);
+	expect4(0xc6120701, true);
+	expect4(0xc6120702, true);
+	expect4(0xc6120781, true);
+	expect4(0xc61207c8, true);
+	expect4(0xc6010101, true);
+	expect4(0xc7010101, false);
+	assert_int_equal(listed("198.18.0.0/15").hits, 1);
+	assert_int_equal(listed("198.18.7.0/24").hits, 2);
+	assert_int_equal(listed("198.18.7.128/25").hits, 1);
+	assert_int_equal(listed("198.18.7.200/32").hits, 1);
+	assert_int_equal(listed("198.0.0.0/8").hits, 1);
+	assert_string_equal(listed("198.18.7.0/24").comment, "SBL7");
+	assert_string_equal(listed("198.18.7.128/25").comment, "drop.txt:3");
+}
+
+/* More than there is room for: said so, and the old list stays. */
+static void test_list_full(void **state)
+{
+	struct front_settings small = { .listeners = 1, .workers = 1, .list_entries = 100 };
+
+	front_close(front, true);
+	front = packet_front(&small);
+	close(prog);
+	prog = packet_pin("progs/front");
+	load("198.18.7.9\n", 0, NULL);
+	load("10.0.0.0/17\n", -E2BIG, "128 networks of /24 and 0 single addresses; there is room for 100");
+	load("10.0.0.0/25\n", -E2BIG, "128 single addresses");
+	expect4(0xc6120709, true);
+	load("10.0.0.0/18\n", 0, NULL);
+	expect4(0xc6120709, false);
+	expect4(0x0a003fff, true);
+	expect4(0x0a004000, false);
+	front_close(front, true);
+	setup(NULL);
+}
+
 static void test_lists(void **state)
 {
 	struct spec a = { .src = "198.18.7.9" }, b = { .src = "198.19.7.9" }, c = { .v6 = true, .src = "2001:db8:66::1" };
@@ -337,18 +465,6 @@ static void test_detach(void **state)
 	front = packet_front(NULL);
 }
 
-static int setup(void **state)
-{
-	front = packet_front(NULL);
-	prog = packet_pin("progs/front");
-	add_rule("maps/deny4", "203.0.113.0/24");
-	add_rule("maps/deny6", "2001:db8:bad::/48");
-	add_rule("maps/allow4", "203.0.113.96/28");
-	add_rule("maps/allow4", "198.51.100.200/32");
-	add_rule("maps/allow6", "2001:db8:bad::a110/128");
-	return 0;
-}
-
 static int teardown(void **state)
 {
 	front_close(front, true);
@@ -360,7 +476,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),	 cmocka_unit_test(test_shapes),	  cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_rule_hits), cmocka_unit_test(test_fail_open), cmocka_unit_test(test_wildcard),
-		cmocka_unit_test(test_lists),	 cmocka_unit_test(test_restart),  cmocka_unit_test(test_detach),
+		cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_list_oracle), cmocka_unit_test(test_list_rules), cmocka_unit_test(test_list_full),
+		cmocka_unit_test(test_restart),  cmocka_unit_test(test_detach),
 	};
 
 	if (!packet_namespace()) {

@@ -113,6 +113,16 @@ static void exhaust(const char *src)
 	expect(syn(src), REASON_limit_source, src);
 }
 
+static void add_allow(void)
+{
+	struct prefix4 key = { 32, { 198, 51, 100, 8 } };
+	struct rule rule = { .comment = "by hand" };
+	int map = packet_pin("maps/allow4");
+
+	assert_int_equal(bpf_map_update_elem(map, &key, &rule, BPF_ANY), 0);
+	close(map);
+}
+
 static void test_verified(void **state)
 {
 	struct verified entry;
@@ -130,6 +140,11 @@ static void test_verified(void **state)
 	assert_int_equal(bpf_map_lookup_elem(map, &key, &entry), 0);
 	assert_string_equal(entry.name, "mail.example");
 	assert_int_equal(entry.hits, 1);
+	add_allow();
+	expect(syn("198.51.100.8"), REASON_syn_admitted, "allowed, below the limit");
+	while (syn("198.51.100.8") == REASON_syn_admitted)
+		;
+	expect(syn("198.51.100.8"), REASON_allowed_list, "allowed, above the limit");
 	entry.until_ns = 1;
 	assert_int_equal(bpf_map_update_elem(map, &key, &entry, BPF_ANY), 0);
 	expect(syn("198.51.100.7"), REASON_limit_source, "no longer verified");
@@ -149,9 +164,13 @@ static void test_per_name(void **state)
 		snprintf(src, sizeof(src), "198.51.100.%d", 10 + i);
 		verify(src, "many.example", 3600000);
 		verify(src, "many.example", 3600000); /* again is not one more */
+		while (syn(src) == REASON_syn_admitted)
+			;
 	}
 	verify("198.51.100.99", "other.example", 3600000);
-	expect(syn("198.51.100.10"), REASON_syn_admitted, "the first of nine");
+	while (syn("198.51.100.99") == REASON_syn_admitted)
+		;
+	expect(syn("198.51.100.10"), REASON_limit_source, "the first of nine");
 	expect(syn("198.51.100.11"), REASON_verified, "the second");
 	expect(syn("198.51.100.18"), REASON_verified, "the ninth");
 	expect(syn("198.51.100.99"), REASON_verified, "another name's");

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * xdp_bench [XDP-FILTER-OBJECT]: ns a packet of the front by BPF_PROG_RUN, beside xdp-filter's deny program of
+ * Debian's xdp-tools (xdpfilt_alw_ip.o) when its object is given.
+ *
+ * Prints one JSON object a line: case, subject, metric, unit, median, samples.  Subject "empty" is a program
+ * that drops at once: what a run costs by itself, which is to be taken off when a figure is held against another
+ * machine's.  Subjects take turns, so that a
+ * change in the machine's speed meets all alike.  The front is set up as it would be in service: limits on, a
+ * rule made by hand, and as many listed prefixes as the case says.
+ */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/packets/packet.h"
+
+enum { ROUNDS = 9, REPEAT = 100000, SUBJECTS = 3 };
+
+static const struct bench_case {
+	const char *name;
+	struct spec spec;
+	unsigned prefixes;
+	int verdict, filter_verdict; /* of xdp-filter; -1: not measured */
+} cases[] = {
+	{ "xdp-not-ours", { .dport = 443, .flags = 16 }, 10, 2, 2 },
+	{ "xdp-not-ours-v6", { .v6 = true, .dport = 443, .flags = 16 }, 10, 2, -1 },
+	{ "xdp-denied", { .src = "203.0.113.9" }, 10, 1, 1 },
+	{ "xdp-denied-10", { .src = "100.0.0.1" }, 10, 1, -1 },
+	{ "xdp-denied-100k", { .src = "100.0.0.1" }, 100000, 1, 1 },
+	{ "xdp-established", { .flags = 16, .payload = 1000 }, 100000, 2, -1 },
+	{ "xdp-syn-admitted", { 0 }, 10, 2, -1 },
+	{ "xdp-syn-admitted-100k", { 0 }, 100000, 2, -1 },
+	{ "xdp-syn-admitted-v6", { .v6 = true }, 10, 2, -1 },
+};
+
+static struct front *front;
+static int front_prog, empty_prog, filter_prog = -1, filter_map = -1;
+
+/* Host prefixes and /24s, as the large public lists have them. */
+static void load_prefixes(unsigned count)
+{
+	const char *name = "bench";
+	char *text = NULL, err[512] = "";
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	for (unsigned i = 0; i < count; i++) {
+		uint32_t n = i * 7919;
+
+		if (i % 2)
+			fprintf(f, "%u.%u.%u.0/24\n", 101 + (n >> 16 & 63), n >> 8 & 255, n & 255);
+		else
+			fprintf(f, "100.%u.%u.%u\n", n >> 16 & 255, n >> 8 & 255, (n & 255) + (i ? 0 : 1));
+	}
+	fclose(f);
+	f = fmemopen(text, size, "r");
+	if (front_load_deny(front, &f, &name, 1, NULL, err, sizeof(err)))
+		fprintf(stderr, "xdp_bench: %s\n", err), exit(1);
+	fclose(f);
+	free(text);
+}
+
+static void add_rules(void)
+{
+	struct prefix4 key = { 24, { 203, 0, 113, 0 } };
+	struct rule rule = { .comment = "by hand" };
+	int map = packet_pin("maps/deny4");
+
+	bpf_map_update_elem(map, &key, &rule, BPF_ANY);
+	close(map);
+}
+
+/* xdp-filter's flags in the low bits of a value: source, destination, …; all but "allow" (its 5th) are set. */
+static void filter_deny(const char *ip, unsigned count)
+{
+	int cpus = libbpf_num_possible_cpus();
+	uint64_t *values = calloc((size_t)cpus, sizeof(*values));
+	struct in6_addr addr;
+	uint32_t key;
+
+	for (int i = 0; i < cpus; i++)
+		values[i] = 0x2f;
+	net_parse_ip(ip, &addr);
+	memcpy(&key, &addr.s6_addr[12], 4);
+	bpf_map_update_elem(filter_map, &key, values, BPF_ANY);
+	for (unsigned i = 0; i < count; i++) {
+		key = 0x64 | i << 8;
+		bpf_map_update_elem(filter_map, &key, values, BPF_ANY);
+	}
+	free(values);
+}
+
+static void open_filter(const char *path)
+{
+	struct bpf_object *obj = bpf_object__open_file(path, NULL);
+	struct bpf_program *prog;
+
+	if (!obj || !(prog = bpf_object__next_program(obj, NULL)))
+		fprintf(stderr, "xdp_bench: %s cannot be opened\n", path), exit(1);
+	bpf_program__set_type(prog, BPF_PROG_TYPE_XDP);
+	bpf_map__set_max_entries(bpf_object__find_map_by_name(obj, "filter_ipv4"), 200000);
+	if (bpf_object__load(obj))
+		fprintf(stderr, "xdp_bench: %s does not load\n", path), exit(1);
+	filter_prog = bpf_program__fd(prog);
+	filter_map = bpf_object__find_map_fd_by_name(obj, "filter_ipv4");
+}
+
+/* A program that drops at once: what BPF_PROG_RUN itself costs here. */
+static int open_empty(void)
+{
+	static const struct bpf_insn insns[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+
+	return bpf_prog_load(BPF_PROG_TYPE_XDP, "empty", "GPL", insns, 2, NULL);
+}
+
+static uint32_t measure(int prog, const uint8_t *frame, size_t len, int verdict)
+{
+	uint8_t out[PACKET_MAX + 256];
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = (uint32_t)len, .data_out = out,
+		    .data_size_out = sizeof(out), .repeat = REPEAT);
+
+	if (bpf_prog_test_run_opts(prog, &opts) || (int)opts.retval != verdict)
+		fprintf(stderr, "xdp_bench: verdict %u, not %d\n", opts.retval, verdict), exit(1);
+	return opts.duration;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void print(const char *name, const char *subject, uint32_t *samples)
+{
+	qsort(samples, ROUNDS, sizeof(*samples), by_value);
+	printf("{\"case\": \"%s\", \"subject\": \"%s\", \"metric\": \"ns_per_packet\", \"unit\": \"ns\", \"median\": %u, "
+	       "\"samples\": [", name, subject, samples[ROUNDS / 2]);
+	for (int i = 0; i < ROUNDS; i++)
+		printf("%s%u", i ? ", " : "", samples[i]);
+	printf("]}\n");
+}
+
+static void run_case(const struct bench_case *c)
+{
+	uint32_t samples[SUBJECTS][ROUNDS];
+	bool filter = filter_prog >= 0 && c->filter_verdict >= 0;
+	uint8_t frame[PACKET_MAX];
+	size_t len = packet_build(&c->spec, frame);
+
+	load_prefixes(c->prefixes);
+	if (filter && c->filter_verdict == 1)
+		filter_deny(c->spec.src, c->prefixes);
+	for (int round = 0; round < ROUNDS; round++) {
+		samples[0][round] = measure(front_prog, frame, len, c->verdict);
+		samples[2][round] = measure(empty_prog, frame, len, 1);
+		if (filter)
+			samples[1][round] = measure(filter_prog, frame, len, c->filter_verdict);
+	}
+	print(c->name, "danelaw", samples[0]);
+	print(c->name, "empty", samples[2]);
+	if (filter)
+		print(c->name, "xdp-filter", samples[1]);
+}
+
+int main(int argc, char **argv)
+{
+	/* every limit looked at, none reached */
+	static const struct front_settings set = {
+		.listeners = 1, .workers = 1, .source_per_minute = 4000000000u, .source_burst = 2000000000u,
+		.network56_factor = 4, .network48_factor = 16, .flood_enter = 4000000000u,
+	};
+
+	if (!packet_namespace()) {
+		fprintf(stderr, "xdp_bench: needs root\n");
+		return 1;
+	}
+	if (argc > 1)
+		open_filter(argv[1]);
+	front = packet_front(&set);
+	front_prog = packet_pin("progs/front");
+	empty_prog = open_empty();
+	add_rules();
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		run_case(&cases[i]);
+	front_close(front, true);
+	return 0;
+}

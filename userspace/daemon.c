@@ -75,6 +75,20 @@ static bool steered(const struct config *cfg)
 	return has_front(cfg) && cfg->front.steer;
 }
 
+/* "::" is every address to a listener, and every IPv6 address to the front: there it stands for two. */
+static size_t add_vips(struct front_vip *vips, const struct config_listener *l, uint32_t listener)
+{
+	static const struct in6_addr any4 = { .s6_addr = { [10] = 0xff, [11] = 0xff } };
+	size_t n = 0;
+
+	for (size_t k = 0; k < l->address_count; k++) {
+		vips[n++] = (struct front_vip){ .ip = l->addresses[k], .port = l->port, .listener = listener };
+		if (IN6_IS_ADDR_UNSPECIFIED(&l->addresses[k]))
+			vips[n++] = (struct front_vip){ .ip = any4, .port = l->port, .listener = listener };
+	}
+	return n;
+}
+
 static int open_front(struct daemon *d, char *err, size_t err_size)
 {
 	const struct config *cfg = d->cfg;
@@ -82,15 +96,12 @@ static int open_front(struct daemon *d, char *err, size_t err_size)
 
 	for (size_t i = 0; i < cfg->listener_count; i++)
 		max += cfg->listeners[i].address_count;
-	struct front_vip *vips = calloc(max + 1, sizeof(*vips));
+	struct front_vip *vips = calloc(2 * max + 1, sizeof(*vips));
 
 	if (!vips)
 		return -ENOMEM;
 	for (size_t i = 0; i < cfg->listener_count; i++)
-		for (size_t k = 0; k < cfg->listeners[i].address_count; k++)
-			vips[n++] = (struct front_vip){ .ip = cfg->listeners[i].addresses[k],
-							.port = cfg->listeners[i].port,
-							.listener = (uint32_t)i };
+		n += add_vips(vips + n, &cfg->listeners[i], (uint32_t)i);
 	struct front_settings set = { .interfaces = cfg->front.interfaces,
 				      .interface_count = cfg->front.interface_count,
 				      .generic_allowed = cfg->front.mode == CONFIG_XDP_GENERIC_ALLOWED,

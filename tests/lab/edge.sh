@@ -17,29 +17,18 @@ edge_conf()
 {
 	cat <<-END
 		hostname = "$LAB_MX_GOOD"
-		user = "danelaw"
 		workers = 2
 
-		front {
-			interfaces = { "edge0" }
-		}
+		front { interfaces = { "edge0" } }
+		health { interval = 500ms timeout = 5s rise = 2 fall = 2 }
 
 		certificate "edge" {
 			chain = "$LAB_RUN/tls/edge.pem"
 			key = "$LAB_RUN/tls/edge.key"
 		}
-
-		backend "mx-a" {
-			address = "$LAB_MX_A:25"
-		}
-
-		backend "mx-b" {
-			address = "$LAB_MX_B:25"
-		}
-
-		pool "farm" {
-			backends = { "mx-a", "mx-b" }
-		}
+		backend "mx-a" { address = "$LAB_MX_A:25" }
+		backend "mx-b" { address = "$LAB_MX_B:25" }
+		pool "farm" { backends = { "mx-a", "mx-b" } }
 
 		listener "edge" {
 			address = { "$LAB_EDGE", "$LAB_EDGE6" }

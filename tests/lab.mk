@@ -12,3 +12,10 @@ lab:
 	@mkdir -p $(B)/lab; flock $(B)/lab/build.lock sh -c '$(MAKE) -s --no-print-directory deps all' \
 	  >$(B)/lab/build.log 2>&1 || { cat $(B)/lab/build.log >&2; exit 1; }
 	@exec setpriv --pdeathsig TERM tests/lab/run.sh
+
+# Programs that lab tests run
+LABPROGS := $(patsubst %.c,$(B)/%,$(wildcard tests/lab/*.c))
+$(LABPROGS): %: %.o $(B)/libdanelaw.a
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $< $(B)/libdanelaw.a $(LIBS_D)
+
+tests: $(LABPROGS)

@@ -6,6 +6,7 @@
 #include "userspace/backend.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@ struct backend {
 	uint8_t state;	   /* atomic, enum backend_state */
 	uint64_t reached, failed; /* atomic */
 	/* under the lock: */
+	struct target *target;
 	unsigned good_probes, failures;
 	char why[BACKEND_WHY_MAX];
 	struct smtp_caps caps;
@@ -30,7 +32,7 @@ struct backends {
 
 const char *backend_state_name(enum backend_state s)
 {
-	static const char *const names[] = { "unknown", "up", "down" };
+	static const char *const names[] = { "unknown", "up", "down", "lookup failed", "unverified" };
 
 	return names[s];
 }
@@ -50,6 +52,8 @@ void backends_free(struct backends *b)
 {
 	if (!b)
 		return;
+	for (size_t i = 0; i < b->cfg->backend_count; i++)
+		target_unref(b->each[i].target);
 	pthread_mutex_destroy(&b->lock);
 	free(b);
 }
@@ -57,6 +61,11 @@ void backends_free(struct backends *b)
 static enum backend_state state_of(const struct backend *e)
 {
 	return __atomic_load_n(&e->state, __ATOMIC_RELAXED);
+}
+
+static bool usable(const struct backend *e)
+{
+	return state_of(e) == BACKEND_UP || state_of(e) == BACKEND_UNKNOWN;
 }
 
 /* ---- choosing ---- */
@@ -136,7 +145,7 @@ int backend_pick(struct backends *b, size_t pool_index, const struct in6_addr *c
 	for (size_t k = 0; k < pool->backend_count; k++) {
 		size_t i = pool->backends[k];
 
-		if (was_tried(tried, i) || state_of(&b->each[i]) == BACKEND_DOWN)
+		if (was_tried(tried, i) || !usable(&b->each[i]))
 			continue;
 		uint64_t r = rank(b, pool, i, hash);
 
@@ -170,10 +179,16 @@ static void set_state(struct backends *b, size_t i, enum backend_state to)
 	if (from == to)
 		return;
 	__atomic_store_n(&e->state, to, __ATOMIC_RELAXED);
-	if (to == BACKEND_DOWN)
-		log_warn("backend %s is down: %s", b->cfg->backends[i].name, e->why);
-	else
+	e->good_probes = 0;
+	if (to == BACKEND_UP)
 		log_info("backend %s is up", b->cfg->backends[i].name);
+	else if (to != BACKEND_UNKNOWN)
+		log_warn("backend %s is out (%s): %s", b->cfg->backends[i].name, backend_state_name(to), e->why);
+}
+
+static void keep_why(struct backend *e, const char *why)
+{
+	snprintf(e->why, sizeof(e->why), "%s", why);
 }
 
 void backend_failed(struct backends *b, size_t i, const char *why)
@@ -182,12 +197,73 @@ void backend_failed(struct backends *b, size_t i, const char *why)
 
 	__atomic_add_fetch(&e->failed, 1, __ATOMIC_RELAXED);
 	pthread_mutex_lock(&b->lock);
-	strncpy(e->why, why, sizeof(e->why) - 1);
 	e->good_probes = 0;
-	if (++e->failures >= b->cfg->health.fall)
+	e->failures++;
+	if (usable(e) || state_of(e) == BACKEND_DOWN)
+		keep_why(e, why);
+	if (e->failures >= b->cfg->health.fall && usable(e))
 		set_state(b, i, BACKEND_DOWN);
 	pthread_mutex_unlock(&b->lock);
 }
+
+static void out_at_once(struct backends *b, size_t i, enum backend_state to, const char *why)
+{
+	struct backend *e = &b->each[i];
+
+	__atomic_add_fetch(&e->failed, 1, __ATOMIC_RELAXED);
+	pthread_mutex_lock(&b->lock);
+	keep_why(e, why);
+	set_state(b, i, to);
+	pthread_mutex_unlock(&b->lock);
+}
+
+void backend_unverified(struct backends *b, size_t i, const char *why)
+{
+	out_at_once(b, i, BACKEND_UNVERIFIED, why);
+}
+
+void backend_lookup_failed(struct backends *b, size_t i, const char *why)
+{
+	out_at_once(b, i, BACKEND_LOOKUP_FAILED, why);
+}
+
+/* ---- targets ---- */
+
+static bool same_duty(const struct target *a, const struct target *b)
+{
+	return a && a->duty == b->duty && a->key.word[0] == b->key.word[0] && a->key.word[1] == b->key.word[1];
+}
+
+void backend_set_target(struct backends *b, size_t i, struct target *t)
+{
+	struct backend *e = &b->each[i];
+	struct target *old;
+
+	pthread_mutex_lock(&b->lock);
+	old = e->target;
+	e->target = t;
+	if (state_of(e) == BACKEND_LOOKUP_FAILED || (state_of(e) == BACKEND_UNVERIFIED && !same_duty(old, t)))
+		set_state(b, i, BACKEND_UNKNOWN);
+	pthread_mutex_unlock(&b->lock);
+	target_unref(old);
+}
+
+struct target *backend_target(struct backends *b, size_t i)
+{
+	struct target *t;
+
+	pthread_mutex_lock(&b->lock);
+	t = b->each[i].target ? target_ref(b->each[i].target) : NULL;
+	pthread_mutex_unlock(&b->lock);
+	return t;
+}
+
+size_t backend_address(const struct backends *b, size_t i, const struct target *t)
+{
+	return __atomic_load_n(&b->each[i].failed, __ATOMIC_RELAXED) % t->addr_count;
+}
+
+/* ---- probes ---- */
 
 void backend_probed_ok(struct backends *b, size_t i, const struct smtp_caps *caps)
 {
@@ -198,7 +274,9 @@ void backend_probed_ok(struct backends *b, size_t i, const struct smtp_caps *cap
 	e->caps_known = true;
 	e->failures = 0;
 	e->good_probes++;
-	if (state_of(e) != BACKEND_DOWN || e->good_probes >= b->cfg->health.rise)
+	/* a look-up that failed meanwhile stands; a probe that verified ends a doubt; a row of good ones an outage */
+	if (state_of(e) == BACKEND_UNKNOWN || state_of(e) == BACKEND_UNVERIFIED ||
+	    (state_of(e) == BACKEND_DOWN && e->good_probes >= b->cfg->health.rise))
 		set_state(b, i, BACKEND_UP);
 	pthread_mutex_unlock(&b->lock);
 }
@@ -220,7 +298,17 @@ bool backend_pool_up(const struct backends *b, size_t pool_index)
 	const struct config_pool *pool = &b->cfg->pools[pool_index];
 
 	for (size_t k = 0; k < pool->backend_count; k++)
-		if (state_of(&b->each[pool->backends[k]]) != BACKEND_DOWN)
+		if (usable(&b->each[pool->backends[k]]))
+			return true;
+	return false;
+}
+
+bool backend_pool_unverified(const struct backends *b, size_t pool_index)
+{
+	const struct config_pool *pool = &b->cfg->pools[pool_index];
+
+	for (size_t k = 0; k < pool->backend_count; k++)
+		if (state_of(&b->each[pool->backends[k]]) >= BACKEND_LOOKUP_FAILED)
 			return true;
 	return false;
 }

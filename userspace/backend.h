@@ -13,6 +13,7 @@
 
 #include "userspace/config.h"
 #include "userspace/smtp.h"
+#include "userspace/target.h"
 
 #define BACKEND_MAX 256 /* in one configuration; a session remembers which it tried in a bit set of this size */
 #define BACKEND_WHY_MAX 160
@@ -22,11 +23,13 @@ struct backends;
 enum backend_state {
 	BACKEND_UNKNOWN, /* not probed yet: used as if up */
 	BACKEND_UP,
-	BACKEND_DOWN
+	BACKEND_DOWN,
+	BACKEND_LOOKUP_FAILED, /* tls = dane: its address or records cannot be had, or validation fails */
+	BACKEND_UNVERIFIED     /* its certificate is not what its records, pin or CA say, or it offers no STARTTLS */
 };
 const char *backend_state_name(enum backend_state s);
 
-struct backends *backends_new(const struct config *cfg); /* cfg must outlive it */
+struct backends *backends_new(const struct config *cfg); /* cfg must outlive it; targets are set before it is used */
 void backends_free(struct backends *b);
 
 /* The backends a session tried already. */
@@ -54,6 +57,19 @@ void backend_probed_ok(struct backends *b, size_t index, const struct smtp_caps 
 /* A session reached it: ends a row of failures. */
 void backend_reached(struct backends *b, size_t index);
 
+/* Verification failed: out at once, until its target changes or a probe finds it verified. */
+void backend_unverified(struct backends *b, size_t index, const char *why);
+/* Its look-up failed: out at once, until the next target. */
+void backend_lookup_failed(struct backends *b, size_t index, const char *why);
+/* Publishes a target; the reference is taken over.  The backend is as if not yet probed if what decides has changed. */
+void backend_set_target(struct backends *b, size_t index, struct target *t);
+/* The current one, with a reference for the caller; NULL before the first. */
+struct target *backend_target(struct backends *b, size_t index);
+/* Which of its addresses to try: another after each failure. */
+size_t backend_address(const struct backends *b, size_t index, const struct target *t);
+
+/* Was any backend of the pool left out because verification or its look-up failed? */
+bool backend_pool_unverified(const struct backends *b, size_t pool);
 /* Any backend of the pool that is not down? */
 bool backend_pool_up(const struct backends *b, size_t pool);
 /* What every backend of the pool that is up announced at its last probe; nothing if none was probed. */

@@ -104,6 +104,51 @@ int certificates_load(const struct config *cfg, struct tls_server **tls, char *e
 	return r;
 }
 
+static int client_for(const struct config *cfg, const struct config_backend *b, struct tls_client **out, char *err,
+		      size_t err_size)
+{
+	struct pem ca = { 0 };
+	int r = 0;
+
+	*out = NULL;
+	if (b->tls == CONFIG_TLS_NONE)
+		return 0;
+	if (b->ca_file)
+		r = pem_read(b->ca_file, &ca, err, err_size);
+	if (!r) {
+		struct tls_client_settings set = { .min_version = cfg->tls.min_version, .ca_pem = ca.text, .ca_len = ca.len };
+
+		r = tls_client_new(&set, out, err, err_size);
+	}
+	pem_free(&ca);
+	return r;
+}
+
+int certificates_set_targets(const struct config *cfg, struct backends *b, char *err, size_t err_size)
+{
+	struct target **fresh = calloc(cfg->backend_count + 1, sizeof(*fresh));
+	int r = fresh ? 0 : -ENOMEM;
+
+	for (size_t i = 0; !r && i < cfg->backend_count; i++) {
+		struct tls_client *client;
+
+		r = client_for(cfg, &cfg->backends[i], &client, err, err_size);
+		if (r)
+			break;
+		fresh[i] = target_from_config(&cfg->backends[i], client);
+		tls_client_unref(client);
+		r = fresh[i] ? 0 : -ENOMEM;
+	}
+	for (size_t i = 0; fresh && i < cfg->backend_count; i++) {
+		if (r)
+			target_unref(fresh[i]);
+		else
+			backend_set_target(b, i, fresh[i]);
+	}
+	free(fresh);
+	return r;
+}
+
 void certificates_unref(const struct config *cfg, struct tls_server **tls)
 {
 	for (size_t i = 0; tls && i < cfg->listener_count; i++) {
@@ -122,6 +167,13 @@ size_t certificates_paths(const struct config *cfg, const char **paths, size_t m
 		if (n + 1 < max)
 			paths[n + 1] = cfg->certificates[i].key_file;
 		n += 2;
+	}
+	for (size_t i = 0; i < cfg->backend_count; i++) {
+		if (!cfg->backends[i].ca_file)
+			continue;
+		if (n < max)
+			paths[n] = cfg->backends[i].ca_file;
+		n++;
 	}
 	if (cfg->tls.ticket_secret_file) {
 		if (n < max)

@@ -6,6 +6,7 @@
 #ifndef DANELAW_CERTIFICATES_H
 #define DANELAW_CERTIFICATES_H
 
+#include "userspace/backend.h"
 #include "userspace/config.h"
 #include "userspace/tls.h"
 
@@ -15,6 +16,12 @@
  */
 int certificates_load(const struct config *cfg, struct tls_server **tls, char *err, size_t err_size);
 void certificates_unref(const struct config *cfg, struct tls_server **tls);
+
+/*
+ * The first target of every backend: complete for tls = none, pin and ca; of tls = dane the context alone, what DNS says comes
+ * later.  On a fault of a CA file nothing is changed: negative and err.
+ */
+int certificates_set_targets(const struct config *cfg, struct backends *b, char *err, size_t err_size);
 
 /*
  * Without a configuration file: makes the key and self-signed certificate of cfg->certificates[0] in the state directory

@@ -146,8 +146,10 @@ static enum command_result on_mail(struct session *s, const struct heard *h)
 
 	if (max && h->cmd.size_given && h->cmd.size > max)
 		return refuse(s, REPLY_too_big);
-	if (h->cmd.requiretls)
-		return refuse(s, REPLY_requiretls_not_here); /* RFC 8689: only over a verified leg, never offered here */
+	/* RFC 8689 4.1: only where it was offered, inside TLS and over a verified leg */
+	if (h->cmd.requiretls && !(s->has_backend && s->client.tls && s->relay.backend_verified &&
+				   (s->relay.caps.have & SMTP_CAP_BIT(REQUIRETLS))))
+		return refuse(s, REPLY_requiretls_not_here);
 	if (!s->has_backend) {
 		s->mail_waits = true;
 		return COMMAND_ROUTE;

@@ -196,7 +196,8 @@ bool config_resolve(struct config *c, config_complain *complain, void *ctx)
 	size_t i;
 
 	for (i = 0; i < c->backend_count; i++)
-		ok &= resolve(&c->backends[i], complain, ctx);
+		if (c->backends[i].tls != CONFIG_TLS_DANE) /* those are looked up with validation, while we run */
+			ok &= resolve(&c->backends[i], complain, ctx);
 	return ok;
 }
 

@@ -22,6 +22,8 @@
 enum config_io { CONFIG_IO_AUTO, CONFIG_IO_URING, CONFIG_IO_EPOLL };
 enum config_xdp { CONFIG_XDP_NATIVE, CONFIG_XDP_GENERIC_ALLOWED, CONFIG_XDP_OFF };
 enum config_client_address { CONFIG_ADDR_PROXY_V2, CONFIG_ADDR_PROXY_V1, CONFIG_ADDR_XCLIENT, CONFIG_ADDR_NONE };
+enum config_backend_tls { CONFIG_TLS_NONE, CONFIG_TLS_DANE, CONFIG_TLS_PIN, CONFIG_TLS_CA };
+enum config_when_broken { CONFIG_FAIL_CLOSED, CONFIG_RUN_WITHOUT };
 enum config_balance { CONFIG_LEAST_CONNECTIONS, CONFIG_CLIENT_HASH };
 enum config_proxy { CONFIG_PROXY_FORBIDDEN, CONFIG_PROXY_REQUIRED };
 
@@ -49,6 +51,11 @@ struct config_backend {
 	unsigned weight;	/* 1..256 */
 	enum config_client_address client_address;
 	size_t proxy_budget;	/* bytes of a v2 header */
+	enum config_backend_tls tls;
+	char **pins;		/* tls = pin: SHA-256 of the key (SPKI), 64 hex digits each */
+	size_t pin_count;
+	char *ca_file;		/* tls = ca: PEM */
+	char *tls_name;		/* the name in its certificate and the SNI; NULL: host */
 	const char *file;	/* and line: where it is defined */
 	int line;
 };
@@ -103,6 +110,18 @@ struct config_timeouts {	    /* ms */
 	uint32_t body_min_rate;	    /* bytes a second averaged over a body; 0: none */
 };
 
+struct config_dns {	    /* for DANE: look-ups with our own validation */
+	char *trust_anchor_file; /* NULL: the system's root key */
+	char **forwarders;	/* "192.0.2.53", "192.0.2.53:5353"; none: own recursion */
+	size_t forwarder_count;
+	char *root_hints_file;	/* NULL: built in */
+	unsigned max_in_flight;
+	uint32_t deadline_ms, probe_interval_ms;
+	char *probe_secure;	/* a name that must validate; NULL: the root */
+	char *probe_bogus;	/* a name that must not; NULL: none */
+	enum config_when_broken when_broken;
+};
+
 struct config_health {
 	uint32_t interval_ms, timeout_ms;
 	unsigned rise, fall;
@@ -121,6 +140,7 @@ struct config {
 	struct config_limits limits;
 	struct config_timeouts timeouts;
 	struct config_health health;
+	struct config_dns dns;
 	char *metrics_listen;	/* "127.0.0.1:9325", "[::1]:9325"; NULL: none */
 	struct config_certificate *certificates;
 	size_t certificate_count;

@@ -267,8 +267,40 @@ static void check_front(struct config_reading *r)
 	f->mode = CONFIG_XDP_OFF;
 }
 
+static bool is_pin(const char *hex)
+{
+	return strlen(hex) == 64 && strspn(hex, "0123456789abcdefABCDEF") == 64;
+}
+
+/* What a way of judging needs, and settings of another way. */
+static void check_backend_tls(struct config_reading *r, size_t i)
+{
+	const struct config_backend *b = &r->c->backends[i];
+	struct in6_addr ip;
+	size_t k;
+
+	if (b->tls == CONFIG_TLS_DANE && b->host && net_parse_ip(b->host, &ip) == 0)
+		fault(r, SECTION_BACKEND, i, "tls = dane needs a host name in address: TLSA records belong to names, not to %s", b->host);
+	if (b->tls == CONFIG_TLS_DANE && b->tls_name)
+		fault(r, SECTION_BACKEND, i, "tls-name is for tls = ca and tls = pin: with dane the name is the TLSA base domain");
+	if ((b->tls == CONFIG_TLS_PIN) != (b->pin_count > 0))
+		fault(r, SECTION_BACKEND, i, "tls = pin and pin = {\"SHA-256 of the key\"} go together");
+	if ((b->tls == CONFIG_TLS_CA) != (b->ca_file != NULL))
+		fault(r, SECTION_BACKEND, i, "tls = ca and ca = \"FILE\" go together");
+	if (b->tls == CONFIG_TLS_CA && b->host && !b->tls_name && net_parse_ip(b->host, &ip) == 0)
+		fault(r, SECTION_BACKEND, i, "tls = ca needs tls-name, since address is no name");
+	if (b->pin_count > 8)
+		fault(r, SECTION_BACKEND, i, "at most 8 pins");
+	for (k = 0; k < b->pin_count; k++)
+		if (!is_pin(b->pins[k]))
+			fault(r, SECTION_BACKEND, i, "pin %.70s is not 64 hex digits", b->pins[k]);
+}
+
 void config_check(struct config_reading *r)
 {
+	size_t i;
+
+
 	check_front(r);
 	if (r->stranger)
 		return; /* what is not there may only be misspelled */
@@ -276,4 +308,6 @@ void config_check(struct config_reading *r)
 	check_listeners(r);
 	check_overlaps(r);
 	check_loops(r);
+	for (i = 0; i < r->c->backend_count; i++)
+		check_backend_tls(r, i);
 }

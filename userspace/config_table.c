@@ -19,6 +19,7 @@ const struct config_section config_sections[SECTION_COUNT] = {
 	[SECTION_LIMITS] = { "limits", offsetof(struct config, limits) },
 	[SECTION_TIMEOUTS] = { "timeouts", offsetof(struct config, timeouts) },
 	[SECTION_HEALTH] = { "health", offsetof(struct config, health) },
+	[SECTION_DNS] = { "dns", offsetof(struct config, dns) },
 	[SECTION_CERTIFICATE] = TITLED("certificate", config_certificate, certificates, certificate_count),
 	[SECTION_BACKEND] = TITLED("backend", config_backend, backends, backend_count),
 	[SECTION_POOL] = TITLED("pool", config_pool, pools, pool_count),
@@ -39,6 +40,7 @@ _Static_assert(offsetof(struct config_listener, name) == 0, "name first");
 #define LIMITS(...) ROW(LIMITS, config_limits, __VA_ARGS__)
 #define TIMEOUTS(...) ROW(TIMEOUTS, config_timeouts, __VA_ARGS__)
 #define HEALTH(...) ROW(HEALTH, config_health, __VA_ARGS__)
+#define DNS(...) ROW(DNS, config_dns, __VA_ARGS__)
 #define CERTIFICATE(...) ROW(CERTIFICATE, config_certificate, __VA_ARGS__)
 #define BACKEND(...) ROW(BACKEND, config_backend, __VA_ARGS__)
 #define POOL(...) ROW(POOL, config_pool, __VA_ARGS__)
@@ -85,7 +87,7 @@ const struct config_setting config_settings[] = {
 	TIMEOUTS("command", TIME, command, .min = 100 * MS, .max = H, .def = "300s"),
 	TIMEOUTS("handshake", TIME, handshake, .min = 100 * MS, .max = 10 * M, .def = "30s"),
 	TIMEOUTS("body-block", TIME, body_block, .min = 100 * MS, .max = H, .def = "180s"),
-	TIMEOUTS("body-min-rate", SIZE, body_min_rate, .max = 1024 * MB, .def = "0"),
+	TIMEOUTS("body-min-rate", SIZE, body_min_rate, .max = 1024 * MB, .def = "100"),
 	TIMEOUTS("client-write", TIME, client_write, .min = 100 * MS, .max = H, .def = "180s"),
 	TIMEOUTS("linger", TIME, linger, .max = M, .def = "2s"),
 	TIMEOUTS("backend-connect", TIME, backend_connect, .min = 100 * MS, .max = 10 * M, .def = "5s"),
@@ -100,6 +102,16 @@ const struct config_setting config_settings[] = {
 	HEALTH("rise", NUMBER, rise, .min = 1, .max = 100, .def = "2"),
 	HEALTH("fall", NUMBER, fall, .min = 1, .max = 100, .def = "3"),
 
+	DNS("trust-anchor", PATH, trust_anchor_file),
+	DNS("forwarders", WORDS, forwarders, AND(config_dns, forwarder_count), .min = 2, .max = 60),
+	DNS("root-hints", PATH, root_hints_file),
+	DNS("max-in-flight", NUMBER, max_in_flight, .min = 1, .max = 100000, .def = "1000"),
+	DNS("deadline", TIME, deadline_ms, .min = 100 * MS, .max = M, .def = "10s"),
+	DNS("probe-secure", TEXT, probe_secure, .min = 1, .max = 253),
+	DNS("probe-bogus", TEXT, probe_bogus, .min = 1, .max = 253),
+	DNS("probe-interval", TIME, probe_interval_ms, .min = S, .max = 24 * H, .def = "5m"),
+	DNS("when-broken", CHOICE, when_broken, .choices = "fail-closed|run-without", .def = "fail-closed"),
+
 	CERTIFICATE("chain", PATH, chain_file, .required = true),
 	CERTIFICATE("key", PATH, key_file, .required = true),
 
@@ -107,6 +119,11 @@ const struct config_setting config_settings[] = {
 	BACKEND("weight", NUMBER, weight, .min = 1, .max = 256, .def = "1"),
 	BACKEND("client-address", CHOICE, client_address, .choices = "proxy-v2|proxy-v1|xclient|none", .def = "proxy-v2"),
 	BACKEND("proxy-budget", NUMBER, proxy_budget, .min = 52, .max = PROXY_HEADER_MAX, .def = "232"),
+
+	BACKEND("tls", CHOICE, tls, .choices = "none|dane|pin|ca", .def = "none"),
+	BACKEND("pin", WORDS, pins, AND(config_backend, pin_count), .min = 64, .max = 64),
+	BACKEND("ca", PATH, ca_file),
+	BACKEND("tls-name", HOSTNAME, tls_name),
 
 	POOL("backends", REFS, backends, AND(config_pool, backend_count), .target = SECTION_BACKEND, .required = true),
 	POOL("balance", CHOICE, balance, .choices = "least-connections|client-hash", .def = "least-connections"),

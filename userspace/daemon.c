@@ -22,6 +22,7 @@ struct daemon {
 	const struct config *cfg;
 	struct backends *backends;
 	struct session_shared shared;
+	struct dns *dns;		 /* NULL: nothing is looked up */
 	struct front *front;
 	struct tls_server **tls;	 /* per listener */
 	unsigned workers;
@@ -210,6 +211,8 @@ int daemon_prepare(const struct config *cfg, struct daemon **out, char *err, siz
 		r = -ENOMEM;
 	if (!r)
 		r = certificates_load(cfg, d->tls, err, err_size);
+	if (!r)
+		r = certificates_set_targets(cfg, d->backends, err, err_size);
 	if (!r && has_front(cfg))
 		r = open_front(d, err, err_size);
 	if (!r && d->front)
@@ -226,9 +229,36 @@ int daemon_prepare(const struct config *cfg, struct daemon **out, char *err, siz
 	return r;
 }
 
+static bool looks_up(const struct config *cfg)
+{
+	for (size_t i = 0; i < cfg->backend_count; i++)
+		if (cfg->backends[i].tls == CONFIG_TLS_DANE)
+			return true;
+	return false;
+}
+
+static int start_dns(struct daemon *d, char *err, size_t err_size)
+{
+	const struct config_dns *c = &d->cfg->dns;
+	struct dns_settings set = { .trust_anchor_file = c->trust_anchor_file,
+				    .forwarders = (const char *const *)c->forwarders,
+				    .forwarder_count = c->forwarder_count,
+				    .root_hints_file = c->root_hints_file,
+				    .max_in_flight = c->max_in_flight,
+				    .deadline_ms = c->deadline_ms,
+				    .probe_secure = c->probe_secure,
+				    .probe_bogus = c->probe_bogus,
+				    .probe_interval_ms = c->probe_interval_ms };
+
+	return looks_up(d->cfg) ? dns_start(&set, &d->dns, err, err_size) : 0;
+}
+
 int daemon_start(struct daemon *d, char *err, size_t err_size)
 {
 	size_t n = d->cfg->listener_count;
+
+	if (start_dns(d, err, err_size))
+		return -EIO;
 
 	for (unsigned w = 0; w < d->workers; w++) {
 		struct worker_settings set = { .cfg = d->cfg,
@@ -237,6 +267,7 @@ int daemon_start(struct daemon *d, char *err, size_t err_size)
 					       .index = w,
 					       .cpu = d->workers > 1 ? d->cpus[w] : -1,
 					       .probes = w == 0,
+					       .dns = d->dns,
 					       .fds = &d->fds[w * n],
 					       .fd_counts = &d->fd_counts[w * n],
 					       .tls = d->tls };
@@ -322,6 +353,8 @@ void daemon_free(struct daemon *d, bool detach)
 	for (unsigned w = 0; w < d->running_count; w++)
 		worker_join(d->running[w]);
 	close_sockets(d);
+	if (d->dns)
+		dns_stop(d->dns);
 	if (d->front)
 		front_close(d->front, detach);
 	certificates_unref(d->cfg, d->tls);
@@ -341,6 +374,11 @@ const struct config *daemon_config(const struct daemon *d)
 struct backends *daemon_backends(const struct daemon *d)
 {
 	return d->backends;
+}
+
+struct dns *daemon_dns(const struct daemon *d)
+{
+	return d->dns;
 }
 
 struct front *daemon_front(const struct daemon *d)

@@ -15,6 +15,7 @@
 
 #include "userspace/backend.h"
 #include "userspace/config.h"
+#include "userspace/dns.h"
 #include "userspace/front.h"
 #include "userspace/stats.h"
 
@@ -37,6 +38,7 @@ void daemon_free(struct daemon *d, bool detach);
 
 const struct config *daemon_config(const struct daemon *d);
 struct backends *daemon_backends(const struct daemon *d);
+struct dns *daemon_dns(const struct daemon *d);	    /* NULL: nothing is looked up */
 struct front *daemon_front(const struct daemon *d); /* NULL: none */
 unsigned daemon_workers(const struct daemon *d);
 const char *daemon_io(const struct daemon *d); /* "io_uring, …" of the first worker */

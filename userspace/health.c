@@ -6,6 +6,8 @@
 
 #include "userspace/nexthop.h"
 
+#define NO_TARGET_MS 200
+
 enum probe_state { PROBE_RESTING, PROBE_GREETING, PROBE_QUITTING, PROBE_CLOSING };
 
 struct probe {
@@ -32,6 +34,7 @@ static void rest(struct probe *p)
 	struct health *h = p->health;
 
 	p->state = PROBE_RESTING;
+	nexthop_end(&p->hop);
 	if (!h->stopping)
 		timer_set(h->wheel, &p->timer, ring_now(h->io->ring) + h->cfg->health.interval_ms);
 }
@@ -45,10 +48,13 @@ static void close_probe(struct probe *p)
 		rest(p);
 }
 
-static void give_up(struct probe *p, const char *why)
+static void give_up(struct probe *p, bool unverified)
 {
 	stats_add(p->health->stats, COUNT_probe_failures, 1);
-	backend_failed(p->health->backends, p->index, why);
+	if (unverified)
+		backend_unverified(p->health->backends, p->index, p->hop.why);
+	else
+		backend_failed(p->health->backends, p->index, p->hop.why);
 	close_probe(p);
 }
 
@@ -81,7 +87,7 @@ static void on_wake(struct leg *leg)
 		if (r == NEXTHOP_OK)
 			good(p);
 		else if (r != NEXTHOP_WAIT)
-			give_up(p, p->hop.why);
+			give_up(p, r == NEXTHOP_UNVERIFIED);
 	}
 	if (p->state == PROBE_QUITTING)
 		see_quit(p);
@@ -94,14 +100,22 @@ static void begin(struct probe *p)
 	struct health *h = p->health;
 	struct nexthop_client self = { .helo = h->cfg->hostname, .esmtp = true };
 
+	struct target *target = backend_target(h->backends, p->index);
+
+	if (!target || !target->addr_count) { /* the first look-up is under way, or it failed and that is known */
+		target_unref(target);
+		timer_set(h->wheel, &p->timer, ring_now(h->io->ring) + NO_TARGET_MS);
+		return;
+	}
 	leg_init(&p->leg, h->io, LEG_BACKEND, on_wake);
 	stats_add(h->stats, COUNT_probes, 1);
 	p->state = PROBE_GREETING;
 	timer_set(h->wheel, &p->timer, ring_now(h->io->ring) + h->cfg->health.timeout_ms);
-	enum nexthop_result r = nexthop_start(&p->hop, &p->leg, &h->cfg->backends[p->index], &self);
+	enum nexthop_result r = nexthop_start(&p->hop, &p->leg, &h->cfg->backends[p->index], target,
+					      backend_address(h->backends, p->index, target), &self);
 
 	if (r == NEXTHOP_FAILED)
-		give_up(p, p->hop.why);
+		give_up(p, false);
 	else if (r == NEXTHOP_NO_SOCKET)
 		close_probe(p); /* our own shortage tells nothing about the backend */
 }
@@ -114,7 +128,7 @@ static void on_timer(struct timer *t)
 		begin(p);
 	else if (p->state == PROBE_GREETING) {
 		nexthop_timed_out(&p->hop);
-		give_up(p, p->hop.why);
+		give_up(p, false);
 	} else
 		close_probe(p);
 }

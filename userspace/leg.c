@@ -50,7 +50,7 @@ static void flush(struct leg *leg)
 {
 	struct iovec iov[4];
 
-	if (!usable(leg) || leg->error || ring_busy(&leg->sock, RING_SEND))
+	if (!usable(leg) || leg->error || leg->hold || ring_busy(&leg->sock, RING_SEND))
 		return;
 	if (leg->out.len)
 		ring_send(leg->io->ring, &leg->sock, iov, fifo_peek(&leg->out, iov, 4));
@@ -74,6 +74,7 @@ static void on_sent(struct ring_socket *s, size_t len)
 void leg_write(struct leg *leg, const void *data, size_t len)
 {
 	leg->bytes_out += len;
+	leg->hold = false;
 	if (!leg->tls)
 		fifo_append(&leg->out, data, len);
 	else if (tls_write(leg->tls, data, len) != TLS_DONE)
@@ -87,6 +88,7 @@ void leg_finish(struct leg *leg)
 	if (leg->tls && !leg->tls_failed)
 		tls_close_notify(leg->tls);
 	leg->fin_wanted = true;
+	leg->hold = false;
 	flush(leg);
 }
 

@@ -59,6 +59,7 @@ struct leg {
 	bool fin_seen;		    /* the peer's FIN, with what came before it perhaps still to be read */
 	bool eof;		    /* FIN or close_notify, and all before it was peeked at: nothing more will come */
 	bool fin_wanted, fin_sent;
+	bool hold;		    /* what is queued may wait for the next leg_write() */
 	uint64_t bytes_in, bytes_out; /* plain text */
 	uint64_t wire_out;	      /* bytes the kernel took: progress of a slow reader */
 };

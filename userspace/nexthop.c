@@ -7,35 +7,52 @@
 #include <stdio.h>
 #include <string.h>
 
+static void set_why(struct nexthop *h, const char *fmt, va_list ap)
+{
+	vsnprintf(h->why, sizeof(h->why), fmt, ap);
+	/* a backend's own words may be in it */
+	for (char *p = h->why; *p; p++)
+		if (!isprint((unsigned char)*p))
+			*p = '?';
+}
+
 static enum nexthop_result fail(struct nexthop *h, const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(h->why, sizeof(h->why), fmt, ap);
+	set_why(h, fmt, ap);
 	va_end(ap);
-	/* a backend's own words may be in it */
-	for (char *p = h->why; *p; p++)
-		if (!isprint((unsigned char)*p))
-			*p = '?';
 	return NEXTHOP_FAILED;
+}
+
+static enum nexthop_result fail_verification(struct nexthop *h, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	set_why(h, fmt, ap);
+	va_end(ap);
+	return NEXTHOP_UNVERIFIED;
 }
 
 static const char *phase_text(enum nexthop_phase p)
 {
-	static const char *const texts[] = { "connect", "banner", "EHLO", "XCLIENT", "ready" };
+	static const char *const texts[] = { "connect", "banner", "EHLO", "STARTTLS", "TLS handshake", "XCLIENT", "ready" };
 
 	return texts[p];
 }
 
-enum nexthop_result nexthop_start(struct nexthop *h, struct leg *leg, const struct config_backend *backend,
-				  const struct nexthop_client *client)
+enum nexthop_result nexthop_start(struct nexthop *h, struct leg *leg, const struct config_backend *backend, struct target *target,
+				  size_t address, const struct nexthop_client *client)
 {
 	memset(h, 0, sizeof(*h));
 	h->leg = leg;
 	h->backend = backend;
+	h->target = target;
 	h->client = *client;
-	int r = leg_connect(leg, &backend->addr);
+	h->record = -1;
+	int r = leg_connect(leg, &target->addrs[address]);
 
 	if (r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ENOBUFS)
 		return NEXTHOP_NO_SOCKET;
@@ -44,10 +61,16 @@ enum nexthop_result nexthop_start(struct nexthop *h, struct leg *leg, const stru
 	return NEXTHOP_WAIT;
 }
 
+void nexthop_end(struct nexthop *h)
+{
+	target_unref(h->target);
+	h->target = NULL;
+}
+
 /* Version 1 has no LOCAL, and Postfix refuses UNKNOWN: a probe says that it comes from the loopback. */
 static size_t write_v1(struct nexthop *h, char *out)
 {
-	struct proxy_facts probe = { .src = h->backend->addr, .dst = h->backend->addr };
+	struct proxy_facts probe = { .src = h->target->addrs[0], .dst = h->target->addrs[0] };
 
 	if (h->client.facts)
 		return proxy_header_write_v1(out, h->client.facts);
@@ -99,6 +122,63 @@ static enum nexthop_result send_xclient(struct nexthop *h)
 	return NEXTHOP_WAIT;
 }
 
+/* ---- TLS ---- */
+
+static bool wants_tls(const struct nexthop *h)
+{
+	if (h->leg->tls || h->target->duty == TARGET_CLEAR)
+		return false;
+	return h->target->duty != TARGET_OPPORTUNISTIC || (h->caps.have & SMTP_CAP_BIT(STARTTLS));
+}
+
+static enum nexthop_result send_starttls(struct nexthop *h)
+{
+	if (!(h->caps.have & SMTP_CAP_BIT(STARTTLS)))
+		return fail_verification(h, "TLS is required (%s), but STARTTLS is not offered", h->target->kind);
+	leg_write(h->leg, "STARTTLS\r\n", 10);
+	h->phase = NEXTHOP_STARTTLS;
+	return NEXTHOP_WAIT;
+}
+
+static enum nexthop_result begin_handshake(struct nexthop *h)
+{
+	const char *names[DANE_NAMES_MAX];
+	struct tls_target what;
+	struct tls *tls;
+
+	target_tls(h->target, &what, names);
+	int r = tls_connect_new(h->target->client, &what, &h->leg->out, &tls);
+
+	if (r) /* never to be done without: what cannot be judged is not verified */
+		return fail_verification(h, "TLS cannot be set up: %s", strerror(-r));
+	leg_start_tls(h->leg, tls);
+	return NEXTHOP_WAIT;
+}
+
+static void send_hello(struct nexthop *h);
+
+static enum nexthop_result handshake(struct nexthop *h)
+{
+	const struct tls_judgement *j;
+
+	switch (leg_handshake(h->leg)) {
+	case TLS_WANT_INPUT:
+		if (h->leg->eof || h->leg->error)
+			return fail(h, "TLS handshake: connection lost");
+		return NEXTHOP_WAIT;
+	case TLS_DONE:
+		h->verified = h->target->duty == TARGET_VERIFIED;
+		h->record = tls_judgement(h->leg->tls)->record;
+		send_hello(h);
+		return NEXTHOP_WAIT;
+	default:
+		j = tls_judgement(h->leg->tls);
+		if (h->target->duty == TARGET_VERIFIED && j->verdict != TLS_UNJUDGED)
+			return fail_verification(h, "%s: %s: %s", h->target->kind, tls_verdict_name(j->verdict), j->text);
+		return fail(h, "TLS handshake: %s", tls_error(h->leg->tls));
+	}
+}
+
 /* A whole reply with this code has come. */
 static enum nexthop_result on_reply(struct nexthop *h, unsigned code, const char *line, size_t len)
 {
@@ -111,10 +191,21 @@ static enum nexthop_result on_reply(struct nexthop *h, unsigned code, const char
 	case NEXTHOP_EHLO:
 		if (code != 250)
 			break;
+		if (wants_tls(h))
+			return send_starttls(h);
 		if (h->backend->client_address == CONFIG_ADDR_XCLIENT && h->client.facts && !h->introduced)
 			return send_xclient(h);
 		h->phase = NEXTHOP_READY;
 		return NEXTHOP_OK;
+	case NEXTHOP_STARTTLS:
+		if (code == 220) {
+			h->phase = NEXTHOP_HANDSHAKE; /* begun once the 220 is taken off the stream */
+			return NEXTHOP_WAIT;
+		}
+		if (h->target->duty != TARGET_OPPORTUNISTIC)
+			return fail_verification(h, "TLS is required (%s), but STARTTLS was refused: %.*s", h->target->kind,
+						 (int)(len > 80 ? 80 : len), line);
+		break;
 	case NEXTHOP_XCLIENT:
 		if (code != 220 && code != 250)
 			break;
@@ -162,12 +253,26 @@ static enum nexthop_result read_replies(struct nexthop *h)
 		leg_used(h->leg, used);
 		if (result != NEXTHOP_WAIT)
 			return result;
+		if (h->phase == NEXTHOP_HANDSHAKE)
+			break;
 	}
 	if (h->leg->error)
 		return fail(h, "%s: %s", phase_text(h->phase), strerror(h->leg->error));
+	if (h->leg->tls_failed)
+		return fail(h, "%s: %s", phase_text(h->phase), tls_error(h->leg->tls));
 	if (h->leg->eof)
 		return fail(h, "%s: connection closed", phase_text(h->phase));
 	return NEXTHOP_WAIT;
+}
+
+/* The 220 to STARTTLS was read: whatever stands behind it is an injected reply. */
+static enum nexthop_result first_flight(struct nexthop *h)
+{
+	if (leg_has_input(h->leg))
+		return fail(h, "STARTTLS: bytes behind the 220");
+	enum nexthop_result r = begin_handshake(h);
+
+	return r == NEXTHOP_WAIT ? handshake(h) : r;
 }
 
 enum nexthop_result nexthop_run(struct nexthop *h)
@@ -180,7 +285,14 @@ enum nexthop_result nexthop_run(struct nexthop *h)
 		send_header(h);
 		h->phase = NEXTHOP_BANNER;
 	}
-	return read_replies(h);
+	if (h->phase != NEXTHOP_HANDSHAKE) {
+		enum nexthop_result r = read_replies(h);
+
+		return r == NEXTHOP_WAIT && h->phase == NEXTHOP_HANDSHAKE ? first_flight(h) : r;
+	}
+	enum nexthop_result r = handshake(h);
+
+	return r == NEXTHOP_WAIT && h->phase == NEXTHOP_EHLO ? read_replies(h) : r;
 }
 
 enum nexthop_result nexthop_timed_out(struct nexthop *h)

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Making a backend's leg ready for mail: connect, PROXY header, banner, EHLO, XCLIENT.  Used alike by
+ * Making a backend's leg ready for mail: connect, PROXY header, banner, EHLO, STARTTLS, XCLIENT.  Used alike by
  * sessions and by health probes, so a probe meets what a session would.
  *
- *   connect -> [PROXY header] -> banner 220 -> EHLO 250 -> [XCLIENT 220 -> EHLO 250] -> ready
+ *   connect -> [PROXY header] -> banner 220 -> EHLO 250 -> [STARTTLS 220 -> TLS, verified -> EHLO 250]
+ *           -> [XCLIENT 220 -> EHLO 250] -> ready
+ *
+ * Where the target's duty is TLS nothing of a mail, and no second EHLO, goes out in clear; what the backend said
+ * before TLS is forgotten (RFC 3207 4.2), and bytes behind its 220 end the try (CVE-2021-38371).
  *
  * Nothing is ever sent behind the PROXY header or behind EHLO before the answer is there (Postfix refuses
  * early talkers).  The owner runs nexthop_run() at each wake of the leg and settles the leg itself.
@@ -19,13 +23,15 @@
 #include "userspace/leg.h"
 #include "userspace/proxy_header.h"
 #include "userspace/smtp.h"
+#include "userspace/target.h"
 
-enum nexthop_phase { NEXTHOP_CONNECT, NEXTHOP_BANNER, NEXTHOP_EHLO, NEXTHOP_XCLIENT, NEXTHOP_READY };
+enum nexthop_phase { NEXTHOP_CONNECT, NEXTHOP_BANNER, NEXTHOP_EHLO, NEXTHOP_STARTTLS, NEXTHOP_HANDSHAKE, NEXTHOP_XCLIENT, NEXTHOP_READY };
 
 enum nexthop_result {
 	NEXTHOP_WAIT,
 	NEXTHOP_OK,	/* ready; ->caps is what the backend announces */
 	NEXTHOP_FAILED, /* ->why: a sentence; try another */
+	NEXTHOP_UNVERIFIED, /* the same, and it is verification that failed */
 	NEXTHOP_NO_SOCKET /* out of descriptors or memory: not the backend's fault */
 };
 
@@ -40,7 +46,10 @@ struct nexthop {
 	struct leg *leg;
 	const struct config_backend *backend;
 	struct nexthop_client client;
+	struct target *target;	  /* a reference of ours */
 	enum nexthop_phase phase;
+	bool verified;		  /* TLS, and the target's judgement was passed */
+	int record;		  /* DANE: the record that matched */
 	bool introduced;	  /* XCLIENT is done */
 	uint8_t xclient_lines;	  /* replies still to come */
 	struct smtp_reply_parser reply;
@@ -48,9 +57,12 @@ struct nexthop {
 	char why[160];
 };
 
-enum nexthop_result nexthop_start(struct nexthop *h, struct leg *leg, const struct config_backend *backend,
-				  const struct nexthop_client *client);
+/* target: its reference is taken over, also on failure; address: which of its addresses. */
+enum nexthop_result nexthop_start(struct nexthop *h, struct leg *leg, const struct config_backend *backend, struct target *target,
+				  size_t address, const struct nexthop_client *client);
 enum nexthop_result nexthop_run(struct nexthop *h);
+/* Gives back what h holds; right in any state, also before nexthop_start() on zeroed memory. */
+void nexthop_end(struct nexthop *h);
 /* The phase took too long: sets ->why. */
 enum nexthop_result nexthop_timed_out(struct nexthop *h);
 

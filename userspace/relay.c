@@ -246,10 +246,14 @@ static void write_hello(struct relay *r)
 {
 	char text[1024];
 	bool starttls = r->set->starttls && !r->client->tls;
+	uint32_t mask = r->set->cap_mask;
+
+	if (r->client->tls && r->backend_verified)
+		mask |= SMTP_CAP_BIT(REQUIRETLS);
 
 	stats_add(r->stats, COUNT_capabilities_dropped, r->caps.unknown);
 	leg_write(r->client, text,
-		  smtp_write_ehlo(text, sizeof(text), r->set->hostname, &r->caps, r->set->cap_mask, starttls, r->set->max_size));
+		  smtp_write_ehlo(text, sizeof(text), r->set->hostname, &r->caps, mask, starttls, r->set->max_size));
 }
 
 void relay_answer_hello(struct relay *r, bool esmtp)

@@ -62,6 +62,7 @@ struct relay {
 	uint8_t first, count;	      /* of the slots */
 	bool mail_open;		      /* between an accepted MAIL and the end of its transaction */
 	bool sealed;		      /* a DATA, EHLO or QUIT is outstanding: commands wait for its reply */
+	bool backend_verified;	      /* the backend's leg is TLS and was verified: REQUIRETLS may be offered (RFC 8689 4.1) */
 	bool abandoned;		      /* relay_abandon() was called */
 	bool hello_line;	      /* the first line of an EHLO reply has been read */
 	uint8_t refusal;	      /* enum reply of a discard */

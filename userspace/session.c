@@ -143,9 +143,17 @@ static void session_free(struct session *s)
 		s->next->link = s->link;
 	stats_add(s->env->stats, COUNT_sessions_open, -1);
 	__atomic_sub_fetch(&s->env->shared->sessions, 1, __ATOMIC_RELAXED);
-	free(s->route);
+	session_end_route(s);
 	free(s->helo);
 	free(s);
+}
+
+void session_end_route(struct session *s)
+{
+	if (s->route)
+		nexthop_end(&s->route->hop);
+	free(s->route);
+	s->route = NULL;
 }
 
 void session_drop_backend(struct session *s)
@@ -180,6 +188,9 @@ static void log_session(struct session *s)
 	logline_str(&l, "cert", tls->certificate);
 	logline_str(&l, "resumed", s->tls_up ? (tls->resumed ? "yes" : "no") : NULL);
 	logline_str(&l, "backend", s->t_route ? s->env->cfg->backends[s->backend_index].name : NULL);
+	logline_str(&l, "backend_tls", s->backend_tls);
+	if (s->backend_tls && s->backend_record >= 0)
+		logline_u64(&l, "backend_record", (uint64_t)s->backend_record);
 	logline_str(&l, "relay", "guard");
 	logline_u64(&l, "cmds", s->commands);
 	logline_u64(&l, "errors", s->errors);

@@ -86,6 +86,7 @@ struct session_route {
 	struct nexthop hop;
 	struct proxy_facts facts;
 	struct backend_tried tried;
+	bool unverified; /* a try ended because verification failed */
 	uint64_t deadline;
 };
 
@@ -111,6 +112,8 @@ struct session {
 	bool tls_begun;	    /* the first byte behind STARTTLS was a TLS record's */
 	bool mail_waits;    /* a MAIL waits for a backend: refuse it with 451, not 421 */
 	bool farewell_said;
+	int8_t backend_record;	 /* the TLSA record that matched, from 0; -1 */
+	const char *backend_tls; /* "dane", "pin", "ca": how the backend's leg was verified or tried; "none": clear */
 	uint32_t epoch, wait_epoch; /* progress that renews a time-out */
 	uint16_t errors;    /* refused commands */
 	uint16_t backend_index;
@@ -139,6 +142,8 @@ void session_cut(struct session_env *env);
 enum step_result session_end(struct session *s, enum end_reason reason, enum reply reply);
 /* Waits for this; the time-out starts anew if it was another wait or ->epoch has moved.  Returns STEP_WAIT. */
 enum step_result session_wait(struct session *s, enum session_wait wait);
+/* The way to a backend is over: frees what it needed. */
+void session_end_route(struct session *s);
 /* Drops the backend's leg (it must be reopened by STEP_ROUTE). */
 void session_drop_backend(struct session *s);
 

@@ -99,7 +99,9 @@ static enum step_result step_banner(struct session *s)
 	if (s->env->draining)
 		return session_end(s, END_shutdown, REPLY_shutting_down);
 	if (!backend_pool_up(s->env->backends, s->listener->cfg->pool))
-		return session_end(s, END_no_backend, REPLY_no_service);
+		return backend_pool_unverified(s->env->backends, s->listener->cfg->pool)
+			       ? session_end(s, END_backend_verify, REPLY_no_service)
+			       : session_end(s, END_no_backend, REPLY_no_service);
 	relay_answer(&s->relay, REPLY_banner);
 	return go(s, STEP_DIALOGUE);
 }
@@ -239,6 +241,8 @@ static enum step_result step_handshake(struct session *s)
 	switch (leg_handshake(&s->client)) {
 	case TLS_DONE:
 		handshake_over(s);
+		/* TLS 1.3: only our ticket waits to be sent, and the client speaks next: one segment less */
+		s->client.hold = strcmp(tls_facts(s->client.tls)->version, "TLSv1.3") == 0;
 		return go(s, STEP_DIALOGUE);
 	case TLS_WANT_INPUT:
 		if (client_over(s))
@@ -268,6 +272,14 @@ static void facts_of(const struct session *s, struct proxy_facts *f)
 	f->alpn = tls->alpn;
 }
 
+/* Nothing was promised to the client yet: it is told why, and comes again. */
+static enum step_result no_backend_left(struct session *s)
+{
+	if (s->route->unverified || backend_pool_unverified(s->env->backends, s->listener->cfg->pool))
+		return session_end(s, END_backend_verify, REPLY_backend_unverified);
+	return session_end(s, END_no_backend, s->mail_waits ? REPLY_no_backend : REPLY_no_service);
+}
+
 static enum step_result try_next_backend(struct session *s)
 {
 	struct session_env *env = s->env;
@@ -275,7 +287,13 @@ static enum step_result try_next_backend(struct session *s)
 	int i = backend_pick(env->backends, s->listener->cfg->pool, &s->peer.ip, &route->tried);
 
 	if (i < 0 || ring_now(env->ring) >= route->deadline)
-		return session_end(s, END_no_backend, s->mail_waits ? REPLY_no_backend : REPLY_no_service);
+		return no_backend_left(s);
+	struct target *target = backend_target(env->backends, (size_t)i);
+
+	if (!target || !target->addr_count) { /* its first look-up is under way */
+		target_unref(target);
+		return STEP_MORE;
+	}
 	s->backend_index = (uint16_t)i;
 	s->has_backend = true;
 	backend_begin(env->backends, s->backend_index);
@@ -284,7 +302,9 @@ static enum step_result try_next_backend(struct session *s)
 
 	struct nexthop_client client = { .facts = &route->facts, .helo = s->helo, .esmtp = s->esmtp };
 
-	if (nexthop_start(&route->hop, &s->backend, &env->cfg->backends[i], &client) == NEXTHOP_NO_SOCKET)
+	nexthop_end(&route->hop);
+	if (nexthop_start(&route->hop, &s->backend, &env->cfg->backends[i], target,
+			  backend_address(env->backends, (size_t)i, target), &client) == NEXTHOP_NO_SOCKET)
 		return session_end(s, END_descriptors_full, REPLY_internal);
 	return go(s, STEP_ROUTE);
 }
@@ -305,17 +325,23 @@ static enum step_result route_done(struct session *s)
 	backend_reached(s->env->backends, s->backend_index);
 	s->route_ms = ring_now(s->env->ring) - s->t_route;
 	s->relay.caps = s->route->hop.caps;
+	s->relay.backend_verified = s->route->hop.verified;
+	s->backend_tls = s->backend.tls ? s->route->hop.target->kind : "none";
+	s->backend_record = (int8_t)s->route->hop.record;
 	s->hello_fresh = true;
-	free(s->route);
-	s->route = NULL;
+	session_end_route(s);
 	return go(s, STEP_DIALOGUE);
 }
 
-static enum step_result try_failed(struct session *s)
+static enum step_result try_failed(struct session *s, bool unverified)
 {
 	struct session_env *env = s->env;
 
-	backend_failed(env->backends, s->backend_index, s->route->hop.why);
+	if (unverified)
+		backend_unverified(env->backends, s->backend_index, s->route->hop.why);
+	else
+		backend_failed(env->backends, s->backend_index, s->route->hop.why);
+	s->route->unverified |= unverified;
 	stats_add(env->stats, COUNT_backend_connect_failures, 1);
 	session_drop_backend(s);
 	return STEP_MORE;
@@ -343,7 +369,7 @@ static enum step_result step_route(struct session *s)
 		s->want_backend = hop->phase != NEXTHOP_CONNECT;
 		return session_wait(s, hop->phase == NEXTHOP_CONNECT ? WAIT_CONNECT : WAIT_BACKEND_BANNER);
 	default:
-		return try_failed(s);
+		return try_failed(s, r == NEXTHOP_UNVERIFIED);
 	}
 }
 

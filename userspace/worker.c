@@ -16,6 +16,7 @@
 #include "userspace/health.h"
 #include "userspace/listener.h"
 #include "userspace/log.h"
+#include "userspace/resolver.h"
 
 #define NOTE_TLS 1u
 #define NOTE_DRAIN 2u
@@ -41,6 +42,7 @@ struct worker {
 	struct listener *listeners;	/* per socket */
 	size_t listener_count;
 	struct health *health;
+	struct resolver *resolver;
 	bool draining, done;
 };
 
@@ -114,6 +116,8 @@ static void drain(struct worker *w)
 		listener_stop(&w->listeners[i]);
 	if (w->health)
 		health_stop(w->health);
+	if (w->resolver)
+		resolver_stop(w->resolver);
 	session_drain(&w->env);
 }
 
@@ -178,6 +182,14 @@ static int begin(struct worker *w)
 	return 0;
 }
 
+static int begin_probing(struct worker *w)
+{
+	if (w->set.dns)
+		w->resolver = resolver_start(w->set.cfg, w->set.backends, w->set.dns, w->env.ring, w->env.wheel);
+	w->health = health_start(w->set.cfg, w->set.backends, &w->io, w->env.wheel, &w->stats);
+	return !w->health || (w->set.dns && !w->resolver) ? -ENOMEM : 0;
+}
+
 static int begin_listening(struct worker *w)
 {
 	const struct config *cfg = w->set.cfg;
@@ -203,14 +215,13 @@ static int begin_listening(struct worker *w)
 		for (int k = 0; k < w->set.fd_counts[i]; k++)
 			listener_start(&w->listeners[w->listener_count++], &w->env, s, w->set.fds[i][k]);
 	}
-	if (w->set.probes)
-		w->health = health_start(cfg, w->set.backends, &w->io, w->env.wheel, &w->stats);
-	return w->set.probes && !w->health ? -ENOMEM : 0;
+	return w->set.probes ? begin_probing(w) : 0;
 }
 
 static bool finished(const struct worker *w)
 {
-	if (!w->draining || w->env.sessions || (w->health && !health_idle(w->health)))
+	if (!w->draining || w->env.sessions || (w->health && !health_idle(w->health)) ||
+	    (w->resolver && !resolver_idle(w->resolver)))
 		return false;
 	for (size_t i = 0; i < w->listener_count; i++)
 		if (!w->listeners[i].stopped)
@@ -221,6 +232,7 @@ static bool finished(const struct worker *w)
 static void end(struct worker *w)
 {
 	health_free(w->health);
+	resolver_free(w->resolver);
 	if (w->env.ring)
 		ring_free(w->env.ring);
 	if (w->env.wheel)

@@ -16,7 +16,8 @@ struct worker_settings {
 	struct session_shared *shared;
 	unsigned index;
 	int cpu;		      /* to run on; -1: any */
-	bool probes;		      /* this one makes the health probes */
+	bool probes;		      /* this one makes the health probes and keeps the backends' targets */
+	struct dns *dns;	      /* NULL: nothing is looked up */
 	int *const *fds;	      /* per configured listener: its listening sockets for this worker */
 	const int *fd_counts;
 	struct tls_server *const *tls; /* per listener; NULL: no STARTTLS.  The worker takes references of its own. */

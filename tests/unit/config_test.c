@@ -154,7 +154,7 @@ static const struct {
 	    "front mode=2 steer=1 interfaces= deny=\n",
 	    "tls min-version=12 ticket-secret=- ciphers=- ciphersuites=- groups=-\n",
 	    "limits sessions=10000 handshakes=1000 errors=20 pipelined=50 relay-buffer=262144\n",
-	    "timeouts proxy-header=5000 command=300000 handshake=30000 body-block=180000 body-min-rate=0 client-write=180000 linger=2000"
+	    "timeouts proxy-header=5000 command=300000 handshake=30000 body-block=180000 body-min-rate=100 client-write=180000 linger=2000"
 	    " backend-connect=5000 backend-banner=60000 backend-reply=300000 backend-final=600000 route=30000 drain=600000\n",
 	    "health interval=5000 timeout=10000 rise=2 fall=3\n",
 	    "backend a@2 host=10.0.0.5 port=25 weight=1 client-address=0 proxy-budget=232\n",

@@ -107,6 +107,8 @@ static void set_up(struct world *w, const struct script *s)
 	w->env.wheel = timer_wheel_new(ring_now(w->env.ring));
 	w->env.stats = &w->stats;
 	w->env.backends = backends_new(&w->cfg);
+	for (size_t i = 0; i < w->cfg.backend_count; i++)
+		backend_set_target(w->env.backends, i, target_from_config(&w->backends[i], NULL));
 	w->env.shared = &w->shared;
 	w->serve.cfg = &w->lst;
 	w->serve.tls = s->with & STARTTLS ? tls : NULL;

@@ -241,6 +241,7 @@ static const struct {
 	{ LEAST "workers = 1025", "t.conf:5: workers = \"1025\" is not a number from 0 to 1024\n" },
 	{ LEAST "workers = -1", "t.conf:5: workers = \"-1\" is not a number from 0 to 1024\n" },
 	{ LEAST "workers = 99999999999999999999", "t.conf:5: workers = \"99999999999999999999\" is not a number from 0 to 1024\n" },
+	{ LEAST "limits { errors = 0 }", "t.conf:5: limits: errors = \"0\" is not a number from 1 to 1000\n" },
 	{ LEAST "io = urng", "t.conf:5: io = \"urng\" is not one of: auto, uring, epoll. Did you mean \"uring\"?\n" },
 	{ LEAST "io = kqueue", "t.conf:5: io = \"kqueue\" is not one of: auto, uring, epoll\n" },
 	{ LEAST "metrics = 9325", "t.conf:5: metrics = \"9325\" is not ADDRESS:PORT, like 127.0.0.1:9325 or [::1]:9325\n" },
@@ -291,6 +292,12 @@ static const struct {
 	{ LEAST "certificate mx1 { chain = /c key = /k }\ncertificate wild { chain = /c key = /k }\nlistener m { port = 26\npool = p certificates = mx2 }",
 	  "t.conf:8: listener \"m\": certificate \"mx2\" is not defined (defined: mx1, wild). Did you mean \"mx1\"?\n" },
 	{ LEAST "listener m { port = 26 pool = p certificates = mx }", "t.conf:5: listener \"m\": certificate \"mx\" is not defined (none is)\n" },
+	/* a slip in a section's name is not told again by those that refer to it */
+	{ LEAST "certficate c { chain = /c key = /k }\nlistener m { port = 26 pool = p certificates = c }",
+	  "t.conf:5: unknown section \"certficate\". Did you mean \"certificate\"?\n" },
+	/* in the order of the file, though the second is seen first */
+	{ LEAST "pool q { backends = b }\nworkers = x",
+	  "t.conf:5: pool \"q\": backend \"b\" is not defined (defined: a)\nt.conf:6: workers = \"x\" is not a number from 0 to 1024\n" },
 	{ LEAST "pool q { backends = {a, a} }", "t.conf:5: pool \"q\": backends names \"a\" twice\n" },
 	{ LEAST "listener m { pool = p }", "t.conf:5: listener \"m\": address :: port 25 overlaps address :: of listener \"l\" (t.conf:4)\n" },
 	{ LEAST "listener m { pool = p address = 192.0.2.1 }", "t.conf:5: listener \"m\": address 192.0.2.1 port 25 overlaps address :: of listener \"l\" (t.conf:4)\n" },
@@ -307,6 +314,7 @@ static const struct {
 						     "t.conf:7: front: deny needs interfaces: {\"eth0\"}, or mode = off\n" },
 	/* syntax: lines are right behind comments of every kind */
 	{ "# one\n/* two\nthree */ // three\nhostname mx1.example.net", "t.conf:4: hostname: \"=\" is missing behind it\n" },
+	{ "# one\n/* two\nthree */ // three\nhostname = a;", "t.conf:4: \";\" is not used here: a setting ends with its line\n" },
 	{ "workers = x\nhostname = \"mx1\nlistener {", "t.conf:2: a string has no closing quote on its line\nt.conf:3: \"{\" has no closing \"}\"\n" },
 	{ "workers = x\nhostname = = y", "t.conf:1: workers = \"x\" is not a number from 0 to 1024\nt.conf:2: unexpected \"=\"\n" },
 	{ "listener { pool = p }", "t.conf:1: listener needs a name before its \"{\"\n" },

@@ -7,6 +7,7 @@
 #define DANELAW_CMD_H
 
 /* argv[0] is the subcommand's name; options by getopt_long().  Returns the exit status: 2 is a usage error. */
+int cmd_status(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 #endif

@@ -12,6 +12,7 @@ static const struct {
 	int (*run)(int argc, char **argv);
 	const char *args, *help;
 } commands[] = {
+	{ "status", cmd_status, "[--json] [--socket PATH]", "is the daemon well, and what does it do" },
 	{ "version", cmd_version, "", "print the version" },
 };
 

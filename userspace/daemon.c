@@ -31,7 +31,8 @@ struct daemon {
 	int *fd_counts;			 /* the same */
 	struct worker **running;
 	unsigned running_count;
-	bool draining;
+	char io[128];			 /* how the first worker does its input and output */
+	bool draining;			 /* atomic */
 	uint64_t started_ms;
 	struct stats own;		 /* what no worker counts: reloads */
 };
@@ -277,6 +278,7 @@ int daemon_start(struct daemon *d, char *err, size_t err_size)
 			return r;
 		d->running_count++;
 	}
+	snprintf(d->io, sizeof(d->io), "%s", worker_describe(d->running[0]));
 	if (!steered(d->cfg))
 		return 0;
 	int r = steer_sockets(d);
@@ -313,7 +315,7 @@ int daemon_reload(struct daemon *d, char *err, size_t err_size)
 
 void daemon_drain(struct daemon *d)
 {
-	d->draining = true;
+	__atomic_store_n(&d->draining, true, __ATOMIC_RELAXED);
 	for (unsigned w = 0; w < d->running_count; w++)
 		worker_post_drain(d->running[w]);
 }
@@ -393,12 +395,12 @@ unsigned daemon_workers(const struct daemon *d)
 
 const char *daemon_io(const struct daemon *d)
 {
-	return worker_describe(d->running[0]);
+	return d->io;
 }
 
 bool daemon_draining(const struct daemon *d)
 {
-	return d->draining;
+	return __atomic_load_n(&d->draining, __ATOMIC_RELAXED);
 }
 
 uint64_t daemon_uptime_ms(const struct daemon *d)

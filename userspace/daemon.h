@@ -4,7 +4,8 @@
  *
  *   configuration -> certificates, front, listening sockets (as root) -> drop -> workers
  *
- * All functions are called from the main thread, except daemon_sum() and the getters, which any thread may call.
+ * All functions are called from the main thread, except those for looking, which any thread may call once the daemon
+ * has started.
  */
 #ifndef DANELAW_DAEMON_H
 #define DANELAW_DAEMON_H
@@ -45,6 +46,11 @@ const char *daemon_io(const struct daemon *d); /* "io_uring, …" of the first w
 bool daemon_draining(const struct daemon *d);
 uint64_t daemon_uptime_ms(const struct daemon *d);
 void daemon_sum(const struct daemon *d, struct stats *sum); /* over the workers; sum is zeroed first */
+/*
+ * May load balancers send mail here?  False while draining, while a listener has no backend that is up, or while DNSSEC
+ * validation does not work and a policy needs it; why: the reasons, with "; " between, "" when all is well.
+ */
+bool daemon_healthy(const struct daemon *d, char *why, size_t why_size);
 /* Every file a reload reads, for the opener; malloc'd array of borrowed strings, *count of them. */
 const char **daemon_paths(const struct config *cfg, size_t *count);
 

@@ -33,16 +33,34 @@ static const char *const journal_prefix[] = {
 	[LOG_LEVEL_DEBUG] = "<7>",
 };
 
+const char *const log_level_names[] = {
+	[LOG_LEVEL_ERROR] = "error",
+	[LOG_LEVEL_WARN] = "warn",
+	[LOG_LEVEL_INFO] = "info",
+	[LOG_LEVEL_DEBUG] = "debug",
+	NULL,
+};
+
 void log_open(const char *name, enum log_level level, bool journal)
 {
 	log_name = name;
 	log_journal = journal;
+	log_set_level(level);
+}
+
+void log_set_level(enum log_level level)
+{
 	__atomic_store_n(&log_level, level, __ATOMIC_RELAXED);
+}
+
+enum log_level log_get_level(void)
+{
+	return __atomic_load_n(&log_level, __ATOMIC_RELAXED);
 }
 
 bool log_enabled(enum log_level level)
 {
-	return level <= __atomic_load_n(&log_level, __ATOMIC_RELAXED);
+	return level <= log_get_level();
 }
 
 static void write_line(const char *line, size_t len)

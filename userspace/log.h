@@ -22,6 +22,10 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
  */
 void log_open(const char *name, enum log_level level, bool journal);
 bool log_enabled(enum log_level level);
+/* The level alone, at any time, from any thread. */
+void log_set_level(enum log_level level);
+enum log_level log_get_level(void);
+extern const char *const log_level_names[]; /* "error", "warn", "info", "debug", NULL */
 
 void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

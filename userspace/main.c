@@ -17,6 +17,7 @@
 
 #include "userspace/certificates.h"
 #include "userspace/config.h"
+#include "userspace/control.h"
 #include "userspace/daemon.h"
 #include "userspace/log.h"
 #include "userspace/privileges.h"
@@ -116,7 +117,7 @@ static struct config *load_config(const struct options *o)
 
 /* ---- start ---- */
 
-static struct daemon *start(const struct config *cfg, char *err, size_t err_size)
+static struct daemon *start(const struct config *cfg, struct control **control, char *err, size_t err_size)
 {
 	struct daemon *d = NULL;
 	size_t count = 0;
@@ -134,7 +135,7 @@ static struct daemon *start(const struct config *cfg, char *err, size_t err_size
 	if (r)
 		snprintf(err, err_size, "opener: %s", strerror(-r));
 	if (r || privileges_drop(cfg->user, cfg->state_dir, cfg->run_dir, err, err_size) ||
-	    daemon_start(d, err, err_size)) {
+	    daemon_start(d, err, err_size) || control_start(d, control, err, err_size)) {
 		daemon_free(d, true);
 		return NULL;
 	}
@@ -212,13 +213,15 @@ int main(int argc, char **argv)
 	sigaddset(&signals, SIGINT);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	struct daemon *d = start(cfg, err, sizeof(err));
+	struct control *control = NULL;
+	struct daemon *d = start(cfg, &control, err, sizeof(err));
 
 	if (!d)
 		log_fatal("%s", err);
 	sd_notify(0, "READY=1");
 	log_info("danelawd " DANELAW_VERSION " is ready");
 	serve(d, &signals);
+	control_stop(control);
 	daemon_free(d, true);
 	config_free(cfg);
 	log_info("ended");

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The control room: one thread behind a unix socket, for danelawctl and whoever likes JSON.
+ *
+ *   <run-dir>/control.sock, mode 0660, made as the daemon's own user: root and that user's group may ask
+ *   request   {"verb":"sessions","limit":10}    one line; a bare word is a verb without arguments: status
+ *   reply     {"ok":true,"result":{…}}  or  {"ok":false,"error":"a sentence"}    one line, in the order asked
+ *
+ * The verbs stand in one table (control_verbs.c).  Bounded: connections, the length of a request, and the time for it to
+ * come, to be answered and to be taken; a client that is silent makes room for one that is not.
+ */
+#ifndef DANELAW_CONTROL_H
+#define DANELAW_CONTROL_H
+
+#include <stddef.h>
+
+#include "userspace/daemon.h"
+
+struct control;
+
+/*
+ * Makes the socket and starts the thread; after the drop, since the socket belongs to the user it leads to.  The caller is
+ * the main thread: verbs that need it send it SIGHUP (reload) or SIGTERM (drain), which it must wait for.
+ * 0, or negative with a sentence in err.
+ */
+int control_start(struct daemon *d, struct control **out, char *err, size_t err_size);
+/* Ends what is under way, and the thread; removes the socket unless a later daemon has made its own.  NULL is fine. */
+void control_stop(struct control *c);
+
+#endif

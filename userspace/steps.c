@@ -122,6 +122,8 @@ static enum step_result wait_in_dialogue(struct session *s, bool body_blocked)
 {
 	struct relay *r = &s->relay;
 
+	if (s->client.error) /* whatever it waits for, nobody is left to be told */
+		return client_gone(s, true);
 	s->want_backend = s->has_backend && leg_unsent(&s->client) < r->set->buffer;
 	if (leg_unsent(&s->client) >= r->set->buffer)
 		return session_wait(s, WAIT_CLIENT_WRITE);
@@ -135,8 +137,6 @@ static enum step_result wait_in_dialogue(struct session *s, bool body_blocked)
 	}
 	if (r->count) {
 		s->want_client = !relay_full(r, s->env->cfg->limits.pipelined) && !s->client.eof;
-		if (s->client.error)
-			return client_gone(s, true);
 		return session_wait(s, relay_final_owed(r) ? WAIT_FINAL : WAIT_REPLY);
 	}
 	if (client_over(s))

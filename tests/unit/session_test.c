@@ -423,6 +423,31 @@ static void test_bounded(void **state)
 	tear_down(&w);
 }
 
+/* A client that never reads and then resets: its session ends now, and does not wait for room that never comes. */
+static void test_reset_while_full(void **state)
+{
+	static const char *const open[] = { OPEN, NULL };
+	struct script s = { "reset while full", 0, { GREET } };
+	struct world w;
+
+	set_up(&w, &s);
+	for (int i = 0; open[i]; i++)
+		do_line(&w, open[i]);
+	w.client->window = 0;
+	for (int i = 0; i < 12000; i++) {
+		fake_say_text(w.client, "NOOP\r\n");
+		fake_say_text(w.backend, "250 ok\r\n");
+		ring_run(w.env.ring, 0);
+	}
+	fake_settle(w.env.ring);
+	assert_in_range(chunk_pool_bytes_out(w.io.pool), 60000, 3 * 65536);
+	assert_int_equal(ended(&w), END_NOT_YET);
+	fake_reset(w.client);
+	fake_settle(w.env.ring);
+	assert_int_equal(ended(&w), END_client_reset);
+	tear_down(&w);
+}
+
 static void test_drain(void **state)
 {
 	static const char *const in_mail[] = { OPEN, MAIL, DATA, NULL };
@@ -452,7 +477,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_scripts), cmocka_unit_test(test_long_line), cmocka_unit_test(test_injection_splits),
-		cmocka_unit_test(test_bounded), cmocka_unit_test(test_drain),
+		cmocka_unit_test(test_bounded), cmocka_unit_test(test_reset_while_full),
+		cmocka_unit_test(test_drain),
 	};
 
 	make_tls();

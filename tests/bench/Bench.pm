@@ -44,8 +44,8 @@ sub enter {
 sub hold_groups {
 	my ($limit) = @_;
 	mkdir $_ for $B, $run, $cgroups, $tracefs;
-	shell(qw(mount -t cgroup2 danelaw-bench), $cgroups);
-	system("mount -t tracefs danelaw-bench $tracefs 2>/dev/null");
+	shell(qw(mount -n -t cgroup2 danelaw-bench), $cgroups);
+	system("mount -n -t tracefs danelaw-bench $tracefs 2>/dev/null");
 	rmdir $_ for glob("$cgroups/danelaw-bench-*/*"), glob("$cgroups/danelaw-bench-*");    # of runs that were killed
 	my $top = "$cgroups/danelaw-bench-$$";
 	mkdir $top or die "bench: $top: $!\n";

@@ -98,7 +98,8 @@ lab_inside()
 	# process 1 gets no signal it has no handler for, and its end is the end of the lab
 	trap 'exit 130' INT HUP
 	trap 'exit 143' TERM
-	mount -t tmpfs -o mode=755 lab /run
+	# -n: else mount(8) makes /run/mount first, in the /run of the host
+	mount -n -t tmpfs -o mode=755 lab /run
 	mount -t bpf bpf /sys/fs/bpf
 	mkdir -p $LAB_LOG $LAB_RUN/tls /run/lock /run/netns
 	export PATH=$PATH:/usr/sbin:/sbin

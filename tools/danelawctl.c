@@ -13,6 +13,7 @@ static const struct {
 	const char *args, *help;
 } commands[] = {
 	{ "status", cmd_status, "[--json] [--socket PATH]", "is the daemon well, and what does it do" },
+	{ "check", cmd_check, "[--json] DOMAIN", "what a DANE sender makes of a domain, and what to mend" },
 	{ "version", cmd_version, "", "print the version" },
 };
 

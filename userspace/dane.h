@@ -279,4 +279,60 @@ struct dane_owner {
 size_t dane_client_owners(const char *ext, const char *ehlo, const char *const *dns_names, size_t dns_name_count,
 			  struct dane_owner out[DANE_OWNERS_MAX]);
 
+/* ---- client MTAs: the verdict ---- */
+
+enum dane_verdict {
+	DANE_UNASKED,	   /* policy does not ask, or not yet known */
+	DANE_VERIFIED,	   /* the client holds a key that the zone of ->identity publishes */
+	DANE_NO_PROOF,	   /* no certificate, or securely no (usable) record for any of its names */
+	DANE_UNSIGNED,	   /* records, but nobody vouches for them */
+	DANE_MISMATCH,	   /* secure records, and none of them matches */
+	DANE_LOOKUP_FAILED, /* cannot be told: a look-up failed, a zone is bogus, validation does not work */
+	DANE_VERDICTS
+};
+const char *dane_verdict_name(enum dane_verdict v); /* "verified", "none", "insecure", "mismatch", "lookup_failed"; "-" */
+
+enum dane_match { DANE_MATCHES, DANE_MATCHES_NOT, DANE_MATCH_FAILED };
+/* Does the client's chain match one of these (usable) records?  why: room for a line; *record: which one. */
+typedef enum dane_match dane_matcher(void *ctx, const struct dane_records *records, const char *identity, int *record,
+				     char why[DANE_REASON_MAX]);
+
+/* What was asked for one owner name, and what came of it. */
+struct dane_heard {
+	bool asked, answered;
+	enum dane_answer answer;
+	uint32_t ttl;
+	size_t records, usable;
+	enum dane_match match; /* meaningful if usable */
+	char why[160];	       /* of a failure or a mismatch */
+};
+
+/*
+ * One client under judgement.  Names are tried one after the other, best first, both owner names of one at a time,
+ * so that a client costs two look-ups at a time and most cost no more in all.  A match ends it; else what counts
+ * is, in this order: something failed, something did not match, records nobody vouches for, nothing.  So while any
+ * look-up fails nothing is held against the client for good.
+ */
+struct dane_client {
+	struct dane_owner owners[DANE_OWNERS_MAX];
+	struct dane_heard heard[DANE_OWNERS_MAX];
+	size_t count, next, open;
+	bool done;
+	/* once done: */
+	enum dane_verdict verdict;
+	size_t by;			/* the owner that decided; count if none did */
+	char identity[DANE_NAME_MAX];	/* of VERIFIED */
+	int record;			/* of VERIFIED: index among the usable records */
+	uint32_t ttl;			/* seconds the verdict may be kept: the records', of what proves nothing the
+					   least of all answers; 0: not at all */
+	char reason[DANE_REASON_MAX];	/* one sentence without a full stop */
+};
+
+/* ext, ehlo, dns_names as for dane_client_owners().  May be done at once: no name to ask. */
+void dane_client_begin(struct dane_client *c, const char *ext, const char *ehlo, const char *const *dns_names, size_t dns_name_count);
+/* The next question that may be asked now; its id is the owner's index.  False: none for the moment, or done. */
+bool dane_client_next(struct dane_client *c, struct dane_question *q);
+/* match NULL (explaining only): no record matches.  Questions still open when it is done need no answer. */
+void dane_client_answer(struct dane_client *c, unsigned id, const struct dane_reply *r, dane_matcher *match, void *ctx);
+
 #endif

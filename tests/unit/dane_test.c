@@ -4,7 +4,8 @@
  * questions that must be asked (no more: an unexpected one fails the row) and the outcome in one line.
  *
  * A zone is a list of "name TYPE state data" separated by ';'.  States: S secure, I insecure, D denied, N denied by
- * an unsigned zone, F failed, B bogus; "S>target" is an answer reached through an alias.  Data are separated by
+ * an unsigned zone, F failed, B bogus; "S>target" is an answer reached through an alias, "S@60" has another TTL than
+ * 300 s.  Data are separated by
  * blanks: an address; "10/host" for MX; "311" or "311=bb" for TLSA (usage, selector, type; association data of the
  * right length made of that byte), "#hex" for any RDATA.
  */
@@ -121,6 +122,8 @@ static void set_state(struct answer *a, const char *state)
 	r->bogus = *state == 'B';
 	r->why = *state == 'B' ? "signature expired" : *state == 'F' ? "SERVFAIL" : "";
 	r->ttl = r->answer == DANE_FAILED ? 0 : 300;
+	if (state[1] == '@')
+		r->ttl = (uint32_t)strtoul(state + 2, NULL, 10);
 	r->canonical = a->canonical;
 	r->rdata = a->rdata;
 	if (state[1] == '>') {
@@ -727,6 +730,122 @@ static void client_names(void **state)
 	}
 }
 
+/* The client's key is the one whose digest is made of aa; ff stands for a failure of our own. */
+static enum dane_match match_aa(void *ctx, const struct dane_records *records, const char *identity, int *record,
+				char why[DANE_REASON_MAX])
+{
+	snprintf(why, DANE_REASON_MAX, "another key");
+	for (size_t i = 0; i < records->count; i++) {
+		if (records->record[i].data[0] == 0xff)
+			return DANE_MATCH_FAILED;
+		if (records->record[i].data[0] != 0xaa)
+			continue;
+		*record = (int)i;
+		return DANE_MATCHES;
+	}
+	return DANE_MATCHES_NOT;
+}
+
+static void run_client(struct dane_client *c, const char *zone, bool backwards, char *asked, size_t size)
+{
+	static struct answer a;
+	struct dane_question q[DANE_OWNERS_MAX];
+	size_t open = 0, most = 0;
+
+	while (!c->done) {
+		while (dane_client_next(c, &q[open])) {
+			add(asked, size, " %s", q[open].name);
+			open++;
+		}
+		most = open > most ? open : most;
+		assert_true(open > 0);
+		size_t i = backwards ? open - 1 : 0;
+		struct dane_question now = q[i];
+
+		memmove(&q[i], &q[i + 1], (open - i - 1) * sizeof(q[0]));
+		open--;
+		if (!look_up(zone, &now, &a)) {
+			a.reply = (struct dane_reply){ .answer = DANE_DENIED_SECURE, .ttl = 300 };
+		}
+		dane_client_answer(c, now.id, &a.reply, match_aa, NULL);
+	}
+	assert_in_range(most, 0, 2);
+}
+
+static void client_verdicts(void **state)
+{
+	static const struct {
+		const char *zone;    /* what is not in it is denied */
+		const char *verdict; /* verdict, identity, ttl */
+		const char *sentence;
+	} cases[] = {
+		{ "_25._tcp.a.example TLSA S@60 311", "verified a.example 60", "record 0 of _25._tcp.a.example matches" },
+		{ "_smtp-client.a.example TLSA S 311=bb 311", "verified a.example 300", "record 1 of _smtp-client.a.example matches" },
+		{ "_smtp-client.a.example TLSA S 311=bb;_25._tcp.a.example TLSA S@7 311", "verified a.example 7", NULL },
+		{ "_25._tcp.b.example TLSA S@90 311", "verified b.example 90", NULL },
+		{ "_25._tcp.a.example TLSA S 311=bb;_25._tcp.b.example TLSA S 311", "verified b.example 300", NULL },
+		{ "_25._tcp.a.example TLSA F;_smtp-client.b.example TLSA S 211", "verified b.example 300", NULL },
+		{ "_25._tcp.a.example TLSA S 311=bb", "mismatch  300", "no record of _25._tcp.a.example matches: another key" },
+		{ "_25._tcp.a.example TLSA S@9 311=bb;_25._tcp.b.example TLSA S@8 311=cc", "mismatch  8", NULL },
+		{ "", "none  300", "no TLSA record at _smtp-client.a.example, nor at any other of 4 names" },
+		{ "_25._tcp.b.example TLSA D@5", "none  5", NULL },
+		{ "_25._tcp.b.example TLSA N", "none  300", NULL },
+		{ "_25._tcp.b.example TLSA S 011 111 #0301", "none  300", "none of the records of _25._tcp.b.example is usable" },
+		{ "_25._tcp.a.example TLSA I 311", "insecure  300", "the records of _25._tcp.a.example are in a zone that is not signed" },
+		{ "_25._tcp.a.example TLSA I 311;_25._tcp.b.example TLSA S 311=bb", "mismatch  300", NULL },
+		/* never "none", and nothing held against the client, while something failed */
+		{ "_smtp-client.b.example TLSA F", "lookup_failed  0", "_smtp-client.b.example: SERVFAIL" },
+		{ "_25._tcp.a.example TLSA B", "lookup_failed  0", "_25._tcp.a.example: signature expired" },
+		{ "_25._tcp.a.example TLSA S 311=bb;_smtp-client.a.example TLSA F", "lookup_failed  0", NULL },
+		{ "_25._tcp.a.example TLSA I 311;_smtp-client.b.example TLSA F", "lookup_failed  0", NULL },
+		{ "_25._tcp.a.example TLSA S 311=ff", "lookup_failed  0", NULL },
+	};
+	static const char *const names[] = { "b.example" };
+
+	for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+		static struct dane_client c;
+		char got[600], asked[2048] = "";
+
+		dane_client_begin(&c, NULL, "a.example", names, 1);
+		run_client(&c, cases[i / 2].zone, i & 1, asked, sizeof(asked));
+		snprintf(got, sizeof(got), "%s %s %u", dane_verdict_name(c.verdict), c.identity, c.ttl);
+		if (strcmp(got, cases[i / 2].verdict) != 0)
+			fail_msg("%s: %s", cases[i / 2].zone, got);
+		if (cases[i / 2].sentence)
+			assert_string_equal(c.reason, cases[i / 2].sentence);
+		assert_int_equal(c.record >= 0, c.verdict == DANE_VERIFIED);
+	}
+}
+
+/* Nothing to ask; the extension's name alone first; nothing asked behind a match. */
+static void client_questions(void **state)
+{
+	static struct dane_client c;
+	static const char *const names[] = { "*.example", "b.example" };
+	char asked[2048] = "";
+	struct dane_question q;
+
+	dane_client_begin(&c, NULL, "[192.0.2.1]", names, 1);
+	assert_true(c.done);
+	assert_int_equal(c.verdict, DANE_NO_PROOF);
+	assert_string_equal(c.reason, "neither EHLO nor the certificate names a host");
+	assert_false(dane_client_next(&c, &q));
+
+	dane_client_begin(&c, "s7._device.a.example", "a.example", names, 2);
+	run_client(&c, "_25._tcp.a.example TLSA S 311", false, asked, sizeof(asked));
+	assert_string_equal(asked, " s7._device.a.example _smtp-client.a.example _25._tcp.a.example");
+	dane_client_begin(&c, "s7._device.a.example", "a.example", names, 2);
+	asked[0] = '\0';
+	run_client(&c, "s7._device.a.example TLSA S 311", false, asked, sizeof(asked));
+	assert_string_equal(asked, " s7._device.a.example");
+	assert_string_equal(c.identity, "s7._device.a.example");
+	/* an answer that comes late changes nothing */
+	struct dane_reply late = { .answer = DANE_FAILED, .why = "late" };
+
+	dane_client_answer(&c, 0, &late, match_aa, NULL);
+	assert_int_equal(c.verdict, DANE_VERIFIED);
+}
+
 /* Every name a log or a metric may show exists. */
 static void words(void **state)
 {
@@ -738,6 +857,8 @@ static void words(void **state)
 		assert_string_not_equal(dane_answer_name(a), "?");
 	for (enum dane_fault f = 0; f <= DANE_BAD_DER; f++)
 		assert_string_not_equal(dane_fault_text(f), "?");
+	for (enum dane_verdict v = 0; v < DANE_VERDICTS; v++)
+		assert_string_not_equal(dane_verdict_name(v), "?");
 	assert_string_equal(dane_type_name(257), "TYPE");
 }
 
@@ -750,7 +871,8 @@ int main(void)
 		cmocka_unit_test(wire_names),	      cmocka_unit_test(name_too_long_for_tlsa),
 		cmocka_unit_test(record_text),	      cmocka_unit_test(record_lengths),
 		cmocka_unit_test(digest_order),	      cmocka_unit_test(keys),
-		cmocka_unit_test(client_names),	      cmocka_unit_test(words),
+		cmocka_unit_test(client_names),	      cmocka_unit_test(client_verdicts),
+		cmocka_unit_test(client_questions),   cmocka_unit_test(words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,11 +40,12 @@ tests: $(UNIT) $(PACKETS)
 check-unit: $(UNIT)
 	$(Q)tests/run $(UNIT)
 
-# Everything: unit tests plain and under ASan and UBSan, packets, house, lab.
+# Everything: unit tests plain and under ASan and UBSan, packets, house, lab; built by both compilers.
 check:
 	$(Q)$(MAKE) --no-print-directory deps
 	$(Q)$(MAKE) --no-print-directory -j2 all tests
 	$(Q)$(MAKE) --no-print-directory -j2 B=$(B)/san SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined" all tests
+	$(Q)$(MAKE) --no-print-directory -j2 B=$(B)/clang CC=$(CLANG) all tests
 	$(Q)$(MAKE) --no-print-directory -j2 fuzzers
 	$(Q)tests/run $(UNIT) $(PACKETS) $(UNIT:$(B)/%=$(B)/san/%) $(FUZZ_TAP) $(HOUSE) $(LABTESTS)
 

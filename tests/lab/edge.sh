@@ -76,15 +76,14 @@ edge_stop()
 # edge_stats: the front's counters summed over the CPUs, "name value" a line, from the pinned map alone
 edge_stats()
 {
-	bpftool -j map dump pinned $LAB_PINS/maps/front_stats | python3 -c '
-import json, sys
-total = {}
-for entry in json.load(sys.stdin):
-    for cpu in entry.get("formatted", entry)["values"]:
-        for name, value in cpu["value"].items():
-            total[name] = total.get(name, 0) + int(value)
-for name, value in total.items():
-    print(name, value)'
+	bpftool -j map dump pinned $LAB_PINS/maps/front_stats | perl -MJSON::PP -0777 -e '
+		my (@names, %total);
+		for my $entry (@{ JSON::PP->new->decode(<STDIN>) }) {
+			for my $cpu (@{ ($entry->{formatted} // $entry)->{values} }) {
+				$total{$_} += $cpu->{value}{$_} for keys %{ $cpu->{value} };
+			}
+		}
+		print map { "$_ $total{$_}\n" } sort keys %total'
 }
 
 # How the front is attached: native, generic or none

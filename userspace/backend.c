@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "userspace/log.h"
 
@@ -22,6 +23,8 @@ struct backend {
 	char why[BACKEND_WHY_MAX];
 	struct smtp_caps caps;
 	bool caps_known;
+	uint64_t since_ms, target_ms, probe_ms; /* when; 0: never */
+	char probe_why[BACKEND_WHY_MAX];
 };
 
 struct backends {
@@ -37,6 +40,15 @@ const char *backend_state_name(enum backend_state s)
 	return names[s];
 }
 
+/* To a few ms: for people. */
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
 struct backends *backends_new(const struct config *cfg)
 {
 	struct backends *b = calloc(1, sizeof(*b) + cfg->backend_count * sizeof(b->each[0]));
@@ -44,6 +56,8 @@ struct backends *backends_new(const struct config *cfg)
 	if (!b)
 		return NULL;
 	b->cfg = cfg;
+	for (size_t i = 0; i < cfg->backend_count; i++)
+		b->each[i].since_ms = now_ms();
 	pthread_mutex_init(&b->lock, NULL);
 	return b;
 }
@@ -180,6 +194,7 @@ static void set_state(struct backends *b, size_t i, enum backend_state to)
 		return;
 	__atomic_store_n(&e->state, to, __ATOMIC_RELAXED);
 	e->good_probes = 0;
+	e->since_ms = now_ms();
 	if (to == BACKEND_UP)
 		log_info("backend %s is up", b->cfg->backends[i].name);
 	else if (to != BACKEND_UNKNOWN)
@@ -242,6 +257,7 @@ void backend_set_target(struct backends *b, size_t i, struct target *t)
 	pthread_mutex_lock(&b->lock);
 	old = e->target;
 	e->target = t;
+	e->target_ms = now_ms();
 	if (state_of(e) == BACKEND_LOOKUP_FAILED || (state_of(e) == BACKEND_UNVERIFIED && !same_duty(old, t)))
 		set_state(b, i, BACKEND_UNKNOWN);
 	pthread_mutex_unlock(&b->lock);
@@ -278,6 +294,16 @@ void backend_probed_ok(struct backends *b, size_t i, const struct smtp_caps *cap
 	if (state_of(e) == BACKEND_UNKNOWN || state_of(e) == BACKEND_UNVERIFIED ||
 	    (state_of(e) == BACKEND_DOWN && e->good_probes >= b->cfg->health.rise))
 		set_state(b, i, BACKEND_UP);
+	pthread_mutex_unlock(&b->lock);
+}
+
+void backend_note_probe(struct backends *b, size_t i, const char *why)
+{
+	struct backend *e = &b->each[i];
+
+	pthread_mutex_lock(&b->lock);
+	e->probe_ms = now_ms();
+	snprintf(e->probe_why, sizeof(e->probe_why), "%s", why ? why : "");
 	pthread_mutex_unlock(&b->lock);
 }
 
@@ -351,6 +377,12 @@ void backend_get_status(struct backends *b, size_t i, struct backend_status *s)
 	s->failed = __atomic_load_n(&e->failed, __ATOMIC_RELAXED);
 	pthread_mutex_lock(&b->lock);
 	memcpy(s->why, e->why, sizeof(s->why));
+	memcpy(s->probe_why, e->probe_why, sizeof(s->probe_why));
 	s->caps = e->caps;
+	s->caps_known = e->caps_known;
+	s->probed = e->probe_ms != 0;
+	s->since_ms = now_ms() - e->since_ms;
+	s->probe_ms = now_ms() - e->probe_ms;
+	s->target_ms = now_ms() - e->target_ms;
 	pthread_mutex_unlock(&b->lock);
 }

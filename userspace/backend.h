@@ -54,6 +54,8 @@ void backend_end(struct backends *b, size_t index);
  */
 void backend_failed(struct backends *b, size_t index, const char *why);
 void backend_probed_ok(struct backends *b, size_t index, const struct smtp_caps *caps);
+/* A probe is over; why: NULL if it went well.  For people: what it means is told by the functions around. */
+void backend_note_probe(struct backends *b, size_t index, const char *why);
 /* A session reached it: ends a row of failures. */
 void backend_reached(struct backends *b, size_t index);
 
@@ -83,6 +85,12 @@ struct backend_status {
 	uint64_t reached, failed;
 	char why[BACKEND_WHY_MAX]; /* of the last failure; "" if none */
 	struct smtp_caps caps;
+	bool caps_known;
+	uint64_t since_ms; /* in this state for so long */
+	bool probed;
+	char probe_why[BACKEND_WHY_MAX]; /* of the last probe, if any; "" if it went well */
+	uint64_t probe_ms;		 /* it ended so long ago */
+	uint64_t target_ms;		 /* the target is so old (its ttl says how old it gets) */
 };
 size_t backend_count(const struct backends *b);
 void backend_get_status(struct backends *b, size_t index, struct backend_status *s);

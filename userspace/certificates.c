@@ -77,6 +77,10 @@ static int load_listener(const struct config *cfg, const struct config_listener 
 					   .groups = cfg->tls.groups };
 	if (!r)
 		r = tls_server_new(&set, out, err, err_size);
+	if (!r && err[0]) {
+		log_warn("%s", err);
+		err[0] = 0;
+	}
 	for (size_t i = 0; pems && i < 2 * n; i++)
 		pem_free(&pems[i]);
 	free(pems);

@@ -3,6 +3,7 @@
 #include "userspace/daemon.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@ struct daemon {
 	struct session_shared shared;
 	struct dns *dns;		 /* NULL: nothing is looked up */
 	struct front *front;
+	pthread_mutex_t tls_lock;	 /* of tls, which reloads replace while others look */
 	struct tls_server **tls;	 /* per listener */
 	unsigned workers;
 	int cpus[CPUS_MAX];		 /* the CPU of each worker */
@@ -32,7 +34,7 @@ struct daemon {
 	struct worker **running;
 	unsigned running_count;
 	char io[128];			 /* how the first worker does its input and output */
-	bool draining;			 /* atomic */
+	bool leaving, draining;		 /* atomic */
 	uint64_t started_ms;
 	struct stats own;		 /* what no worker counts: reloads */
 };
@@ -202,6 +204,7 @@ int daemon_prepare(const struct config *cfg, struct daemon **out, char *err, siz
 	err[0] = 0;
 	if (r)
 		return r;
+	pthread_mutex_init(&d->tls_lock, NULL);
 	d->cfg = cfg;
 	d->started_ms = now_ms();
 	choose_cpus(d);
@@ -306,9 +309,13 @@ int daemon_reload(struct daemon *d, char *err, size_t err_size)
 	}
 	for (unsigned w = 0; w < d->running_count; w++)
 		worker_post_tls(d->running[w], fresh);
-	certificates_unref(d->cfg, d->tls);
-	free(d->tls);
+	pthread_mutex_lock(&d->tls_lock);
+	struct tls_server **old = d->tls;
+
 	d->tls = fresh;
+	pthread_mutex_unlock(&d->tls_lock);
+	certificates_unref(d->cfg, old);
+	free(old);
 	stats_add(&d->own, COUNT_reloads, 1);
 	return 0;
 }
@@ -318,6 +325,16 @@ void daemon_drain(struct daemon *d)
 	__atomic_store_n(&d->draining, true, __ATOMIC_RELAXED);
 	for (unsigned w = 0; w < d->running_count; w++)
 		worker_post_drain(d->running[w]);
+}
+
+void daemon_set_leaving(struct daemon *d, bool leaving)
+{
+	__atomic_store_n(&d->leaving, leaving, __ATOMIC_RELAXED);
+}
+
+bool daemon_leaving(const struct daemon *d)
+{
+	return __atomic_load_n(&d->leaving, __ATOMIC_RELAXED);
 }
 
 void daemon_cut(struct daemon *d)
@@ -363,6 +380,7 @@ void daemon_free(struct daemon *d, bool detach)
 	free(d->tls);
 	free(d->running);
 	backends_free(d->backends);
+	pthread_mutex_destroy(&d->tls_lock);
 	free(d);
 }
 
@@ -406,6 +424,20 @@ bool daemon_draining(const struct daemon *d)
 uint64_t daemon_uptime_ms(const struct daemon *d)
 {
 	return now_ms() - d->started_ms;
+}
+
+struct tls_server *daemon_tls(struct daemon *d, size_t listener)
+{
+	pthread_mutex_lock(&d->tls_lock);
+	struct tls_server *s = d->tls[listener] ? tls_server_ref(d->tls[listener]) : NULL;
+
+	pthread_mutex_unlock(&d->tls_lock);
+	return s;
+}
+
+int daemon_post_call(struct daemon *d, unsigned worker, struct worker_call *call)
+{
+	return worker_post_call(d->running[worker], call);
 }
 
 void daemon_sum(const struct daemon *d, struct stats *sum)

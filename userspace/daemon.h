@@ -18,7 +18,9 @@
 #include "userspace/config.h"
 #include "userspace/dns.h"
 #include "userspace/front.h"
+#include "userspace/session.h"
 #include "userspace/stats.h"
+#include "userspace/worker.h"
 
 struct daemon;
 
@@ -30,6 +32,9 @@ int daemon_start(struct daemon *d, char *err, size_t err_size);
 int daemon_reload(struct daemon *d, char *err, size_t err_size);
 /* No new sessions; those at an idle point get 421. */
 void daemon_drain(struct daemon *d);
+/* To leave soon, or not after all: only told to those who look (daemon_healthy()), so that others send mail elsewhere. */
+void daemon_set_leaving(struct daemon *d, bool leaving); /* any thread */
+bool daemon_leaving(const struct daemon *d);
 void daemon_cut(struct daemon *d);	   /* ends what is left */
 bool daemon_done(const struct daemon *d);  /* after a drain: nothing is left */
 /* Stops whatever still runs and frees all.  detach: takes the front off the interfaces too. */
@@ -45,6 +50,10 @@ unsigned daemon_workers(const struct daemon *d);
 const char *daemon_io(const struct daemon *d); /* "io_uring, …" of the first worker */
 bool daemon_draining(const struct daemon *d);
 uint64_t daemon_uptime_ms(const struct daemon *d);
+/* The certificates a listener serves now, with a reference for the caller; NULL: it has none. */
+struct tls_server *daemon_tls(struct daemon *d, size_t listener);
+/* worker_post_call() of one worker: 0, or -ESHUTDOWN when its thread is over and it will not be run. */
+int daemon_post_call(struct daemon *d, unsigned worker, struct worker_call *call);
 void daemon_sum(const struct daemon *d, struct stats *sum); /* over the workers; sum is zeroed first */
 /*
  * May load balancers send mail here?  False while draining, while a listener has no backend that is up, or while DNSSEC

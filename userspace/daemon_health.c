@@ -56,7 +56,7 @@ bool daemon_healthy(const struct daemon *d, char *why, size_t why_size)
 	struct reasons r = { .text = why, .size = why_size };
 
 	why[0] = 0;
-	if (daemon_draining(d))
+	if (daemon_draining(d) || daemon_leaving(d))
 		because(&r, "draining");
 	look_at_validation(d, &r);
 	look_at_backends(d, &r);

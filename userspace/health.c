@@ -51,6 +51,7 @@ static void close_probe(struct probe *p)
 static void give_up(struct probe *p, bool unverified)
 {
 	stats_add(p->health->stats, COUNT_probe_failures, 1);
+	backend_note_probe(p->health->backends, p->index, p->hop.why);
 	if (unverified)
 		backend_unverified(p->health->backends, p->index, p->hop.why);
 	else
@@ -60,6 +61,7 @@ static void give_up(struct probe *p, bool unverified)
 
 static void good(struct probe *p)
 {
+	backend_note_probe(p->health->backends, p->index, NULL);
 	backend_probed_ok(p->health->backends, p->index, &p->hop.caps);
 	leg_write(&p->leg, "QUIT\r\n", 6);
 	p->state = PROBE_QUITTING;

@@ -13,25 +13,26 @@
 
 #define TIMEOUT(field) offsetof(struct config_timeouts, field)
 
-/* Each wait: its time-out, and how a session ends that waited too long. */
+/* Each wait: what people call it, its time-out, and how a session ends that waited too long. */
 static const struct {
+	const char *name;
 	size_t timeout;
 	enum end_reason end;
 	enum reply reply;
 } waits[] = {
-	[WAIT_NOTHING] = { 0, END_internal, REPLY_internal },
-	[WAIT_PROXY_HEADER] = { TIMEOUT(proxy_header), END_proxy_header, REPLY_COUNT },
-	[WAIT_PREGREET] = { 0, END_NOT_YET, REPLY_COUNT }, /* the listener's greet delay; its end is no fault */
-	[WAIT_COMMAND] = { TIMEOUT(command), END_idle_timeout, REPLY_timed_out },
-	[WAIT_HANDSHAKE] = { TIMEOUT(handshake), END_handshake_timeout, REPLY_COUNT },
-	[WAIT_CONNECT] = { TIMEOUT(backend_connect), END_NOT_YET, REPLY_COUNT }, /* the next backend's turn */
-	[WAIT_BACKEND_BANNER] = { TIMEOUT(backend_banner), END_NOT_YET, REPLY_COUNT },
-	[WAIT_REPLY] = { TIMEOUT(backend_reply), END_backend_timeout, REPLY_backend_lost },
-	[WAIT_FINAL] = { TIMEOUT(backend_final), END_backend_timeout, REPLY_backend_lost_mail },
-	[WAIT_BODY] = { TIMEOUT(body_block), END_body_timeout, REPLY_timed_out },
-	[WAIT_BACKEND_BODY] = { TIMEOUT(backend_reply), END_backend_timeout, REPLY_backend_lost_mail },
-	[WAIT_CLIENT_WRITE] = { TIMEOUT(client_write), END_write_timeout, REPLY_COUNT },
-	[WAIT_LINGER] = { TIMEOUT(linger), END_NOT_YET, REPLY_COUNT },
+	[WAIT_NOTHING] = { "", 0, END_internal, REPLY_internal },
+	[WAIT_PROXY_HEADER] = { "PROXY header", TIMEOUT(proxy_header), END_proxy_header, REPLY_COUNT },
+	[WAIT_PREGREET] = { "greet delay", 0, END_NOT_YET, REPLY_COUNT }, /* the listener's greet delay; its end is no fault */
+	[WAIT_COMMAND] = { "command", TIMEOUT(command), END_idle_timeout, REPLY_timed_out },
+	[WAIT_HANDSHAKE] = { "handshake", TIMEOUT(handshake), END_handshake_timeout, REPLY_COUNT },
+	[WAIT_CONNECT] = { "backend connect", TIMEOUT(backend_connect), END_NOT_YET, REPLY_COUNT }, /* the next backend's turn */
+	[WAIT_BACKEND_BANNER] = { "backend banner", TIMEOUT(backend_banner), END_NOT_YET, REPLY_COUNT },
+	[WAIT_REPLY] = { "backend reply", TIMEOUT(backend_reply), END_backend_timeout, REPLY_backend_lost },
+	[WAIT_FINAL] = { "final reply", TIMEOUT(backend_final), END_backend_timeout, REPLY_backend_lost_mail },
+	[WAIT_BODY] = { "body", TIMEOUT(body_block), END_body_timeout, REPLY_timed_out },
+	[WAIT_BACKEND_BODY] = { "backend takes body", TIMEOUT(backend_reply), END_backend_timeout, REPLY_backend_lost_mail },
+	[WAIT_CLIENT_WRITE] = { "client takes reply", TIMEOUT(client_write), END_write_timeout, REPLY_COUNT },
+	[WAIT_LINGER] = { "client closes", TIMEOUT(linger), END_NOT_YET, REPLY_COUNT },
 };
 
 /* ---- waiting ---- */
@@ -206,6 +207,37 @@ static void log_session(struct session *s)
 	else if (s->route && s->route->hop.why[0])
 		logline_str(&l, "why", s->route->hop.why);
 	logline_emit(&l);
+}
+
+/* ---- for people ---- */
+
+static void view(const struct session *s, struct session_view *v)
+{
+	const struct tls_facts *tls = s->tls_up && s->client.tls ? tls_facts(s->client.tls) : NULL;
+
+	*v = (struct session_view){ .id = s->id,
+				    .listener = s->listener->cfg->name,
+				    .peer = s->peer,
+				    .step = session_steps[s->step].name,
+				    .wait = waits[s->wait].name,
+				    .tls = tls && tls->version ? tls->version : "",
+				    .backend = s->t_route ? s->env->cfg->backends[s->backend_index].name : NULL,
+				    .age_ms = ring_now(s->env->ring) - s->t_start,
+				    .bytes_in = s->client.bytes_in,
+				    .bytes_out = s->client.bytes_out,
+				    .commands = s->commands,
+				    .messages = s->relay.messages };
+	if (s->helo)
+		strncpy(v->helo, s->helo, sizeof(v->helo) - 1);
+}
+
+size_t session_list(const struct session_env *env, struct session_view *out, size_t max)
+{
+	size_t n = 0;
+
+	for (const struct session *s = env->sessions; s && n < max; s = s->next)
+		view(s, &out[n++]);
+	return n;
 }
 
 /* ---- ending ---- */

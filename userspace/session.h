@@ -136,6 +136,24 @@ void session_drain(struct session_env *env);
 /* Ends all, whatever they do. */
 void session_cut(struct session_env *env);
 
+/* ---- for people ---- */
+
+/* A copy of what a session is about, for danelawctl.  Strings are static or the configuration's. */
+struct session_view {
+	uint64_t id;
+	const char *listener;
+	struct net_addr peer;
+	char helo[64];
+	const char *step, *wait; /* where it is, and what it waits for ("" : nothing) */
+	const char *tls;	 /* "TLSv1.3"; "" without */
+	const char *backend;	 /* the last one tried; NULL: none yet */
+	uint64_t age_ms, bytes_in, bytes_out;
+	uint32_t commands;
+	uint32_t messages;
+};
+/* The newest max of a worker's sessions; how many were written.  On the worker's thread. */
+size_t session_list(const struct session_env *env, struct session_view *out, size_t max);
+
 /* ---- for steps.c and commands.c ---- */
 
 /* Ends the session: the reason, and what the client is told (REPLY_COUNT: nothing).  Returns STEP_DONE. */

@@ -9,6 +9,13 @@ static const char *const kinds[] = {
 	[CONFIG_TLS_NONE] = "none", [CONFIG_TLS_DANE] = "dane", [CONFIG_TLS_PIN] = "pin", [CONFIG_TLS_CA] = "ca"
 };
 
+const char *target_duty_name(enum target_duty d)
+{
+	static const char *const names[] = { "clear", "opportunistic", "tls", "verified" };
+
+	return names[d];
+}
+
 static struct target *new_target(struct tls_client *client, const char *kind)
 {
 	struct target *t = calloc(1, sizeof(*t));
@@ -59,6 +66,7 @@ struct target *target_from_dane(const struct target *base, const struct dane_hos
 
 	if (!t)
 		return NULL;
+	t->ttl = host->ttl;
 	for (size_t i = 0; i < host->address_count; i++)
 		t->addrs[t->addr_count++] = (struct net_addr){ .ip = host->addresses[i], .port = host->port };
 	if (host->duty == DANE_NONE) {

@@ -21,6 +21,8 @@ enum target_duty {
 	TARGET_VERIFIED	      /* TLS and a match are a must: by records, pin or CA */
 };
 
+const char *target_duty_name(enum target_duty d); /* "clear", "opportunistic", "tls", "verified" */
+
 #define TARGET_PINS_MAX 8
 
 struct target {
@@ -37,6 +39,7 @@ struct target {
 	uint8_t pins[TARGET_PINS_MAX][32];
 	size_t pin_count;
 	struct dane_key key;	   /* changes with what decides: a verdict on the old one says nothing of the new */
+	uint32_t ttl;		   /* seconds, as DNS said it; 0: the configuration's, for good */
 	const char *kind;	   /* "none", "dane", "pin", "ca": what the log calls it */
 };
 

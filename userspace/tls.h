@@ -52,6 +52,17 @@ int tls_server_new(const struct tls_server_settings *set, struct tls_server **ou
 struct tls_server *tls_server_ref(struct tls_server *s); /* thread-safe */
 void tls_server_unref(struct tls_server *s);
 
+/* What it serves, for people. */
+struct tls_about {
+	const char *label;  /* as long as the context lives */
+	char names[512];    /* with a space between; those that fit */
+	char key[64];	    /* "EC P-256", "RSA 2048" */
+	char tlsa[80];	    /* "3 1 1 <hex>": the record to publish */
+	time_t not_before, not_after;
+};
+size_t tls_server_count(const struct tls_server *s);
+void tls_server_about(const struct tls_server *s, size_t index, struct tls_about *out);
+
 /* ---- one connection ---- */
 
 struct tls;

@@ -33,6 +33,8 @@ struct worker {
 	pthread_mutex_t lock;
 	unsigned notes;
 	struct tls_server **new_tls;
+	struct worker_call *calls;
+	bool over; /* no more calls are taken */
 	/* the thread's own: */
 	struct ring_socket wake;
 	struct session_env env;
@@ -99,6 +101,42 @@ void worker_post_cut(struct worker *w)
 	post(w, NOTE_CUT);
 }
 
+int worker_post_call(struct worker *w, struct worker_call *call)
+{
+	pthread_mutex_lock(&w->lock);
+	bool over = w->over;
+
+	if (!over) {
+		call->next = w->calls;
+		w->calls = call;
+	}
+	pthread_mutex_unlock(&w->lock);
+	if (over)
+		return -ESHUTDOWN;
+	eventfd_write(w->wake_fd, 1);
+	return 0;
+}
+
+static void run_calls(struct worker_call *call, const struct session_env *env)
+{
+	for (struct worker_call *next; call; call = next) {
+		next = call->next;
+		call->run(call, env);
+	}
+}
+
+/* Nobody is at home any more: those that came too late learn it. */
+static void end_calls(struct worker *w)
+{
+	pthread_mutex_lock(&w->lock);
+	struct worker_call *calls = w->calls;
+
+	w->calls = NULL;
+	w->over = true;
+	pthread_mutex_unlock(&w->lock);
+	run_calls(calls, NULL);
+}
+
 static void take_tls(struct worker *w, struct tls_server **fresh)
 {
 	for (size_t i = 0; i < w->set.cfg->listener_count; i++) {
@@ -125,6 +163,7 @@ static void on_note(struct ring_socket *sock)
 {
 	struct worker *w = (struct worker *)((char *)sock - offsetof(struct worker, wake));
 	struct tls_server **fresh;
+	struct worker_call *calls;
 	eventfd_t count;
 	unsigned notes;
 
@@ -134,7 +173,10 @@ static void on_note(struct ring_socket *sock)
 	w->notes = 0;
 	fresh = w->new_tls;
 	w->new_tls = NULL;
+	calls = w->calls;
+	w->calls = NULL;
 	pthread_mutex_unlock(&w->lock);
+	run_calls(calls, &w->env);
 	if (fresh)
 		take_tls(w, fresh);
 	if ((notes & NOTE_DRAIN) && !w->draining)
@@ -292,6 +334,7 @@ static void *thread(void *arg)
 	sem_post(&w->started);
 	if (good)
 		run(w);
+	end_calls(w);
 	end(w);
 	__atomic_store_n(&w->done, true, __ATOMIC_RELEASE);
 	return NULL;

@@ -32,6 +32,15 @@ void worker_post_tls(struct worker *w, struct tls_server *const *tls);
 void worker_post_drain(struct worker *w);
 /* Ends what is left. */
 void worker_post_cut(struct worker *w);
+/*
+ * run(call, env) on the worker's thread, between two of its turns: short, and it leaves sessions alone.  The call is the
+ * caller's and stays until it was run; env is NULL when the thread ended before.  0, or -ESHUTDOWN: it will not be run.
+ */
+struct worker_call {
+	struct worker_call *next;
+	void (*run)(struct worker_call *call, const struct session_env *env);
+};
+int worker_post_call(struct worker *w, struct worker_call *call);
 bool worker_done(const struct worker *w); /* the thread has nothing left to do */
 void worker_join(struct worker *w);	  /* waits for the thread and frees */
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +46,10 @@ struct control {
 	unsigned requests; /* verbs at work, those nobody waits for any more among them */
 	struct dns_inbox *dns;
 	struct control_conn conns[CONTROL_CONNECTIONS];
+	struct control_request *reloads; /* that wait for one, each with its number in ->state */
+	uint64_t drain_at;		 /* UINT64_MAX: nobody ordered it */
 	pthread_mutex_t lock; /* of what follows */
+	uintptr_t reload_asked, reload_covers; /* the last number given; the one the reload under way answers */
 	struct control_note *notes, **notes_end;
 	bool stopping;
 };
@@ -187,6 +191,89 @@ static bool is_stopping(struct control *c)
 
 	pthread_mutex_unlock(&c->lock);
 	return stopping;
+}
+
+/* ---- orders to the main thread ---- */
+
+/* How a reload ended, on its way to the control thread. */
+struct reloaded {
+	struct control_note note; /* first */
+	struct control *control;
+	uintptr_t covers;
+	char err[512];
+};
+
+static void unlink_reload(struct control_request *r)
+{
+	struct control_request **at = &r->control->reloads;
+
+	while (*at != r)
+		at = &(*at)->next;
+	*at = r->next;
+}
+
+static void on_reloaded(struct control_note *note)
+{
+	struct reloaded *done = (struct reloaded *)note;
+	struct control_request *r, *next;
+
+	for (r = done->control->reloads; r; r = next) {
+		next = r->next;
+		if ((uintptr_t)r->state > done->covers)
+			continue;
+		unlink_reload(r);
+		if (done->err[0])
+			control_fail(r, "%s; everything stays as it was", done->err);
+		else
+			control_reply(r, json_pack("{s:s}", "reloaded", "certificates and lists"));
+	}
+	free(done);
+}
+
+void control_wait_for_reload(struct control_request *r)
+{
+	struct control *c = r->control;
+
+	pthread_mutex_lock(&c->lock);
+	r->state = (void *)++c->reload_asked;
+	pthread_mutex_unlock(&c->lock);
+	r->gone = unlink_reload;
+	r->next = c->reloads;
+	c->reloads = r;
+	pthread_kill(c->main, SIGHUP);
+}
+
+void control_reload_begins(struct control *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->reload_covers = c->reload_asked;
+	pthread_mutex_unlock(&c->lock);
+}
+
+void control_reload_ends(struct control *c, const char *err)
+{
+	struct reloaded *done = calloc(1, sizeof(*done));
+
+	if (!done)
+		return; /* those who wait are told that it took too long */
+	done->note.run = on_reloaded;
+	done->control = c;
+	done->covers = c->reload_covers;
+	snprintf(done->err, sizeof(done->err), "%s", err);
+	control_post(c, &done->note);
+}
+
+void control_drain_in(struct control *c, uint64_t ms)
+{
+	c->drain_at = ms == UINT64_MAX ? ms : now_ms() + ms;
+}
+
+static void give_orders(struct control *c)
+{
+	if (c->drain_at > now_ms())
+		return;
+	c->drain_at = UINT64_MAX;
+	pthread_kill(c->main, SIGTERM);
 }
 
 /* ---- requests ---- */
@@ -362,6 +449,8 @@ static int fill_poll(struct control *c, struct pollfd *p)
 	p[POLL_DNS] = (struct pollfd){ .fd = c->dns ? dns_inbox_fd(c->dns) : -1, .events = POLLIN };
 	if (rests)
 		next = c->accept_at;
+	if (c->drain_at < next)
+		next = c->drain_at;
 	for (size_t i = 0; i < CONTROL_CONNECTIONS; i++) {
 		const struct control_conn *n = &c->conns[i];
 
@@ -410,6 +499,7 @@ static void *thread(void *arg)
 				serve_conn(c, &c->conns[i], p[POLL_CONNS + i].revents);
 		if (!stopping && p[POLL_LISTEN].revents)
 			conn_accept(c);
+		give_orders(c);
 		if (!stopping && is_stopping(c)) {
 			stopping = true;
 			close(c->listen_fd);
@@ -417,6 +507,7 @@ static void *thread(void *arg)
 			close_all(c);
 		}
 	}
+	run_notes(c); /* a reload's end that came after all who asked */
 	return NULL;
 }
 
@@ -468,6 +559,7 @@ int control_start(struct daemon *d, struct control **out, char *err, size_t err_
 	c->main = pthread_self();
 	c->notes_end = &c->notes;
 	c->listen_fd = -1;
+	c->drain_at = UINT64_MAX;
 	for (size_t i = 0; i < CONTROL_CONNECTIONS; i++)
 		c->conns[i].fd = -1;
 	pthread_mutex_init(&c->lock, NULL);

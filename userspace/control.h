@@ -27,4 +27,8 @@ int control_start(struct daemon *d, struct control **out, char *err, size_t err_
 /* Ends what is under way, and the thread; removes the socket unless a later daemon has made its own.  NULL is fine. */
 void control_stop(struct control *c);
 
+/* The main thread, around daemon_reload(): whoever asked before it began learns how it ended (err: "" for well). */
+void control_reload_begins(struct control *c);
+void control_reload_ends(struct control *c, const char *err);
+
 #endif

@@ -67,6 +67,11 @@ struct control_note {
 };
 void control_post(struct control *c, struct control_note *n);
 
+/* The request ends when the main thread has reloaded, from now on. */
+void control_wait_for_reload(struct control_request *r);
+/* The main thread is told to drain after so long; UINT64_MAX: not at all. */
+void control_drain_in(struct control *c, uint64_t ms);
+
 /* ---- arguments; a fault ends the request ---- */
 
 /* NULL: not given. */
@@ -79,9 +84,19 @@ bool control_arg_number(struct control_request *r, const char *name, uint64_t mi
 /* A line as a request: verb and arguments (a new reference); 0, or -EINVAL with a sentence in err. */
 int control_parse(const char *line, size_t len, const struct control_verb **verb, json_t **args, char *err, size_t err_size);
 
+/* A string that may have come from a peer: what is not UTF-8 or not printable is shown as '?'. */
+json_t *control_text(const char *text);
+
 /* ---- verbs ---- */
 
+void control_backends(struct control_request *r);
+void control_counters(struct control_request *r);
+void control_drain(struct control_request *r);
 void control_help(struct control_request *r);
+void control_listeners(struct control_request *r);
+void control_log_level(struct control_request *r);
+void control_reload(struct control_request *r);
+void control_sessions(struct control_request *r);
 void control_status(struct control_request *r);
 
 #endif

@@ -124,3 +124,17 @@ bool control_arg_number(struct control_request *r, const char *name, uint64_t mi
 	*out = (uint64_t)n;
 	return true;
 }
+
+json_t *control_text(const char *text)
+{
+	char clean[512];
+	size_t n = 0;
+	json_t *whole = json_string(text);
+
+	if (whole)
+		return whole;
+	for (; text[n] && n < sizeof(clean) - 1; n++)
+		clean[n] = text[n] >= ' ' && text[n] <= '~' ? text[n] : '?';
+	clean[n] = 0;
+	return json_string(clean);
+}

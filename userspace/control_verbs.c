@@ -9,7 +9,14 @@
 #define SOON 10000
 
 const struct control_verb control_verbs[] = {
+	{ "backends", control_backends, "name", SOON, "the mail servers: state, reason, load, how they are judged" },
+	{ "counters", control_counters, "", SOON, "everything that is counted, with what it means" },
+	{ "drain", control_drain, "after_ms cancel", SOON, "no new sessions; end when those open are over" },
 	{ "help", control_help, "", SOON, "the verbs there are" },
+	{ "listeners", control_listeners, "", SOON, "where mail is taken, certificates, TLSA records to publish" },
+	{ "log-level", control_log_level, "level", SOON, "show or set how much is logged" },
+	{ "reload", control_reload, "", 60000, "read certificates and lists again" },
+	{ "sessions", control_sessions, "limit", SOON, "the newest open sessions" },
 	{ "status", control_status, "", SOON, "is it well, and what does it do" },
 	{ 0 },
 };
@@ -46,7 +53,7 @@ static json_t *validation_json(const struct daemon *d)
 		return json_null();
 	dns_health(daemon_dns(d), &h);
 	dns_counts(daemon_dns(d), &n);
-	return json_pack("{s:s, s:s, s:I, s:I}", "state", dns_validation_name(h.state), "text", h.text, "in_flight",
+	return json_pack("{s:s, s:o, s:I, s:I}", "state", dns_validation_name(h.state), "text", control_text(h.text), "in_flight",
 			 (json_int_t)n.in_flight, "waiting", (json_int_t)n.waiting);
 }
 
@@ -64,16 +71,21 @@ static json_t *farm_json(const struct daemon *d)
 	return json_pack("{s:I, s:I}", "up", up, "total", total);
 }
 
+static const char *state_name(const struct daemon *d)
+{
+	return daemon_draining(d) ? "draining" : daemon_leaving(d) ? "leaving" : "serving";
+}
+
 void control_status(struct control_request *r)
 {
 	const struct daemon *d = control_daemon(r);
 	char why[1024];
 	bool healthy = daemon_healthy(d, why, sizeof(why));
 
-	control_reply(r, json_pack("{s:s, s:i, s:s, s:s?, s:I, s:b, s:s, s:b, s:s, s:i, s:s?, s:s, s:o, s:o, s:o}",
+	control_reply(r, json_pack("{s:s, s:i, s:s, s:s?, s:I, s:b, s:o, s:s, s:s, s:i, s:s?, s:s, s:o, s:o, s:o}",
 				   "version", DANELAW_VERSION, "pid", (int)getpid(), "hostname", daemon_config(d)->hostname,
 				   "config", daemon_config(d)->file, "uptime_ms", (json_int_t)daemon_uptime_ms(d), "healthy",
-				   healthy, "why", why, "draining", daemon_draining(d), "io", daemon_io(d), "workers",
+				   healthy, "why", control_text(why), "state", state_name(d), "io", daemon_io(d), "workers",
 				   (int)daemon_workers(d), "front", daemon_front(d) ? front_describe(daemon_front(d)) : NULL,
 				   "log_level", log_level_names[log_get_level()], "sessions", sessions_json(d), "backends",
 				   farm_json(d), "validation", validation_json(d)));

@@ -146,15 +146,19 @@ static struct daemon *start(const struct config *cfg, struct control **control, 
 
 /* ---- signals ---- */
 
-static void reload(struct daemon *d)
+static void reload(struct daemon *d, struct control *control)
 {
 	char err[512];
 
 	sd_notify(0, "RELOADING=1");
-	if (daemon_reload(d, err, sizeof(err)))
+	control_reload_begins(control);
+	if (daemon_reload(d, err, sizeof(err))) {
 		log_error("reload: %s; everything stays as it was", err);
-	else
+	} else {
+		err[0] = 0;
 		log_info("reloaded certificates and lists");
+	}
+	control_reload_ends(control, err);
 	sd_notify(0, "READY=1");
 }
 
@@ -176,13 +180,13 @@ static void drain(struct daemon *d, const sigset_t *signals)
 	}
 }
 
-static void serve(struct daemon *d, const sigset_t *signals)
+static void serve(struct daemon *d, struct control *control, const sigset_t *signals)
 {
 	for (;;) {
 		int sig = sigwaitinfo(signals, NULL);
 
 		if (sig == SIGHUP)
-			reload(d);
+			reload(d, control);
 		else if (sig == SIGTERM || sig == SIGINT)
 			break;
 	}
@@ -220,7 +224,7 @@ int main(int argc, char **argv)
 		log_fatal("%s", err);
 	sd_notify(0, "READY=1");
 	log_info("danelawd " DANELAW_VERSION " is ready");
-	serve(d, &signals);
+	serve(d, control, &signals);
 	control_stop(control);
 	daemon_free(d, true);
 	config_free(cfg);

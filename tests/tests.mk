@@ -26,6 +26,7 @@ $(PACKETS): $(B)/tests/packets/packet.o
 -include $(wildcard tests/unit/*.mk)
 include tests/lab.mk
 -include $(wildcard tests/bench/*.mk) $(wildcard tests/vm/*.mk)
+-include $(wildcard $(B)/tests/unit/*.d $(B)/tests/packets/*.d $(B)/tests/lab/*.d)
 
 # libFuzzer comes with clang; the rooms under test are built with it too, in a folder of their own
 $(B)/tests/fuzz/%: tests/fuzz/%.c $(wildcard userspace/*.c userspace/*.h)

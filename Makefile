@@ -107,4 +107,5 @@ install: all
 clean:
 	rm -rf $(B)
 
+-include $(wildcard $(B)/tests/*/*.d)
 -include $(D_OBJ:.o=.d) $(CTL_OBJ:.o=.d) $(BPF_SRC:bpf/%.bpf.c=$(B)/bpf/%.bpf.d)

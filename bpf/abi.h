@@ -12,7 +12,7 @@
 
 #include <linux/types.h>
 
-#define FRONT_ABI 4
+#define FRONT_ABI 5
 
 enum {
 	FRONT_VIPS_MAX = 16384,
@@ -80,7 +80,7 @@ struct front_config {
 	 * (which saves a fifth of what an admitted packet costs); count 0: ask vips.
 	 */
 	__u32 few4_count, few6_count;
-	__u32 zero;
+	__u32 allow_set;		/* which set of allow_list is read: 1 or 2; 0: there is none */
 	__u8 few4[8][4];
 	__u8 few6[4][16];
 };
@@ -155,10 +155,12 @@ struct prefix6 {
 _Static_assert(sizeof(struct prefix4) == 8 && sizeof(struct prefix6) == 20, "prefixes");
 
 struct rule {
-	__u64 hits; /* packets that matched */
-	char comment[FRONT_TEXT];
+	__u64 hits;	 /* packets that matched */
+	__u64 until_ns;	 /* CLOCK_MONOTONIC, from then on the rule is not there; 0: it stays */
+	__u32 prefixlen; /* with until_ns: the key's, so that a shorter prefix is found once this one is over */
+	char comment[FRONT_TEXT + 4];
 };
-_Static_assert(sizeof(struct rule) == 48, "rule");
+_Static_assert(sizeof(struct rule) == 64, "rule");
 
 /*
  * The bulk lists, two sets in one map each: one is read while the other is filled.
@@ -189,7 +191,10 @@ struct listed {
 	char prefix[20];
 	char comment[36];
 };
-/* list6: a longest-prefix map whose first byte is the set, so prefixlen is 8 more than the prefix's */
+/*
+ * list6, allow_list: longest-prefix maps whose first byte is the set, so prefixlen is 8 more than the prefix's.
+ * allow_list is asked only when something would be dropped, so one map of v4-mapped addresses serves both families.
+ */
 struct list6_key {
 	__u32 prefixlen;
 	__u8 set;
@@ -198,6 +203,33 @@ struct list6_key {
 };
 _Static_assert(sizeof(struct list6_key) == 24, "list6");
 _Static_assert(sizeof(struct list_top) == 8 && sizeof(struct list_net) == 40 && sizeof(struct listed) == 64, "list4");
+
+/* events: a ring of samples of dropped packets, in the order of their time; a full ring takes no more */
+enum { EVENT_BYTES = 128, EVENT_RING_BYTES = 1 << 18 };
+#define EVENT_INTERVAL_NS 100000000ull /* between samples of one reason on one CPU */
+struct front_event {
+	__u64 time_ns;	/* CLOCK_MONOTONIC */
+	__u32 ifindex;
+	__u32 reason;
+	__u32 length;	/* of the frame */
+	__u32 captured; /* bytes of it in packet */
+	__u8 packet[EVENT_BYTES];
+};
+_Static_assert(sizeof(struct front_event) == 24 + EVENT_BYTES, "event");
+
+/* event_cpu[0]: when the next sample may be taken, a place a reason */
+struct event_cpu {
+	__u64 tick[REASON_COUNT]; /* jiffies of the last time the clock was asked */
+	__u64 next_ns[REASON_COUNT];
+};
+
+/* front_newest[reason]: the source of the last sample; of reasons that drop */
+struct front_newest {
+	char reason[24];
+	__u64 time_ns; /* CLOCK_MONOTONIC; 0: none yet */
+	__u8 source[16];
+};
+_Static_assert(sizeof(struct front_newest) == 48, "newest");
 
 /* steer_state[0]: two rows of sockets a listener; a new process fills the other row and then flips generation */
 struct steer_state {

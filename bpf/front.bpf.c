@@ -16,6 +16,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "bpf/abi.h"
+#include "bpf/events.h"
 #include "bpf/limit.h"
 #include "bpf/lists.h"
 #include "bpf/maps.h"
@@ -43,18 +44,6 @@ static __always_inline _Bool is_syn(const struct packet *p)
 	return (tcp_flags(p->tcp) & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
-static __always_inline void vip_key_of(const struct packet *p, __be16 port_be, struct vip_key *key)
-{
-	if (p->v4) {
-		*key = (struct vip_key){ .ip[10] = 0xff, .ip[11] = 0xff };
-		__builtin_memcpy(&key->ip[12], p->dest, 4);
-	} else {
-		__builtin_memcpy(key->ip, p->dest, 16);
-		key->zero = 0;
-	}
-	key->port = bpf_ntohs(port_be);
-}
-
 static __always_inline _Bool is_few4(const struct front_config *config, __u32 dest)
 {
 	const __u32 *few = (const __u32 *)config->few4;
@@ -66,41 +55,42 @@ static __always_inline _Bool is_few4(const struct front_config *config, __u32 de
 	return found;
 }
 
-static __always_inline _Bool is_few6(const struct front_config *config, const struct packet *p)
+static __always_inline _Bool is_few6(const struct front_config *config, const struct address *dest)
 {
 	const __u64 *few = (const __u64 *)config->few6;
-	__u64 dest[2];
 	_Bool found = 0;
 
-	__builtin_memcpy(dest, p->dest, 16);
 #pragma unroll
 	for (__u32 i = 0; i < FEW6_MAX; i++)
-		found |= i < config->few6_count && few[2 * i] == dest[0] && few[2 * i + 1] == dest[1];
+		found |= i < config->few6_count && few[2 * i] == dest->words[0] && few[2 * i + 1] == dest->words[1];
 	return found;
 }
 
-static __always_inline _Bool is_exact(const struct packet *p, const struct front_config *config, __be16 port_be)
+static __always_inline _Bool is_in_vips(const struct address *dest)
 {
-	struct vip_key key;
-	__u32 dest4;
+	struct vip_key key = { .port = dest->port };
 
-	if (p->v4 && config->few4_count) {
-		__builtin_memcpy(&dest4, p->dest, 4);
-		return is_few4(config, dest4);
-	}
-	if (!p->v4 && config->few6_count)
-		return is_few6(config, p);
-	vip_key_of(p, port_be, &key);
+	__builtin_memcpy(key.ip, dest->ip, 16);
 	return bpf_map_lookup_elem(&vips, &key) != 0;
 }
 
-/* Is this destination one of ours?  One load answers for nearly every other port of the machine. */
-static __always_inline _Bool is_vip(const struct packet *p, __be16 port_be)
+static __always_inline _Bool is_exact(const struct front_config *config, const struct address *dest)
 {
-	__u16 port = bpf_ntohs(port_be);
+	if (dest->v4 && config->few4_count)
+		return is_few4(config, dest->ip4[3]);
+	if (!dest->v4 && config->few6_count)
+		return is_few6(config, dest);
+	return is_in_vips(dest);
+}
+
+/* Is this destination one of ours?  One load answers for nearly every other port of the machine. */
+static __always_inline _Bool is_vip(const struct packet *p)
+{
+	__u16 port = bpf_ntohs(p->port_be);
 	__u32 word = port / VIP_PORTS_PER_WORD, zero = 0, here;
 	__u64 *bits = bpf_map_lookup_elem(&vip_ports, &word);
 	struct front_config *config;
+	struct address dest;
 
 	if (!bits)
 		return 0;
@@ -109,44 +99,68 @@ static __always_inline _Bool is_vip(const struct packet *p, __be16 port_be)
 		return 0;
 	if (here & (p->v4 ? VIP_ANY4 : VIP_ANY6))
 		return 1;
+	if (!(here & (p->v4 ? VIP_EXACT4 : VIP_EXACT6)))
+		return 0;
 	config = bpf_map_lookup_elem(&front_config, &zero);
-	return config && here & (p->v4 ? VIP_EXACT4 : VIP_EXACT6) && is_exact(p, config, port_be);
+	if (!config)
+		return 0;
+	keep_address(p, p->dest, port, &dest);
+	return is_exact(config, &dest);
+}
+
+/* A function of its own (they cost, and this is asked of few packets), which the verifier looks at but once. */
+__noinline int is_address(struct address *dest)
+{
+	if (!dest)
+		return 0;
+	if (is_in_vips(dest))
+		return 1;
+	dest->words[0] = 0;
+	dest->words[1] = dest->v4 ? bpf_ntohl(0xffff) : 0;
+	return is_in_vips(dest);
 }
 
 /* For packets that show no port: is the address one of ours?  The loader keeps a row of port 0 for each. */
 static __always_inline _Bool is_vip_address(const struct packet *p)
 {
-	struct vip_key key;
+	struct address dest;
 
-	vip_key_of(p, 0, &key);
-	if (bpf_map_lookup_elem(&vips, &key))
-		return 1;
-	__builtin_memset(key.ip, 0, sizeof(key.ip));
-	if (p->v4)
-		key.ip[10] = key.ip[11] = 0xff;
-	return bpf_map_lookup_elem(&vips, &key) != 0;
+	keep_address(p, p->dest, 0, &dest);
+	return is_address(&dest);
 }
 
-/* What parsing alone decides; GO_ON for a whole TCP header that is for us. */
+/* What parsing alone decides of a packet for us. */
+static __always_inline int reason_parsed(enum parsed parsed)
+{
+	switch (parsed) {
+	case PARSED_TCP:
+		return GO_ON;
+	case PARSED_TCP_HIDDEN:
+		return REASON_bad_fragment;
+	case PARSED_FRAGMENT:
+		return in_flood() ? REASON_flood_fragment : REASON_fragment;
+	case PARSED_EXT_TOO_MANY:
+		return REASON_bad_headers;
+	case PARSED_ICMP:
+		return REASON_icmp;
+	default:
+		return REASON_bad_length;
+	}
+}
+
+/* GO_ON for a whole TCP header that is for us. */
 static __always_inline int check_parsed(const struct packet *p, enum parsed parsed)
 {
 	switch (parsed) {
 	case PARSED_TCP:
-		return is_vip(p, p->tcp->dest) ? GO_ON : REASON_not_ours;
 	case PARSED_TCP_BAD:
-		return is_vip(p, p->tcp->dest) ? REASON_bad_length : REASON_not_ours;
 	case PARSED_TCP_HIDDEN:
-		return is_vip(p, p->tcp->dest) ? REASON_bad_fragment : REASON_not_ours;
+		return is_vip(p) ? reason_parsed(parsed) : REASON_not_ours;
 	case PARSED_FRAGMENT:
-		if (!is_vip_address(p))
-			return REASON_not_ours;
-		return in_flood() ? REASON_flood_fragment : REASON_fragment;
 	case PARSED_IP_BAD:
-		return is_vip_address(p) ? REASON_bad_length : REASON_not_ours;
 	case PARSED_EXT_TOO_MANY:
-		return is_vip_address(p) ? REASON_bad_headers : REASON_not_ours;
 	case PARSED_ICMP:
-		return is_vip_address(p) ? REASON_icmp : REASON_not_ours;
+		return is_vip_address(p) ? reason_parsed(parsed) : REASON_not_ours;
 	default:
 		return REASON_not_ours;
 	}
@@ -207,24 +221,24 @@ static __always_inline int check_segment(struct xdp_md *ctx, const struct packet
 }
 
 /* Limits; who is allowed or verified is asked only when one of them would drop. */
-static __always_inline int check_syn(const struct packet *p, const struct front_config *config)
+static __always_inline int check_syn(const struct address *from, const struct front_config *config)
 {
 	__u64 now = bpf_ktime_get_coarse_ns();
 	int reason = GO_ON;
 
 	count_syn(config, now);
-	if (config->blocked_used && is_blocked(p, now))
+	if (config->blocked_used && is_blocked(from, now))
 		reason = REASON_limit_connections;
 	if (reason == GO_ON)
-		reason = check_rate(p, config, now);
+		reason = check_rate(from, config, now);
 	if (reason == GO_ON)
-		return GO_ON;
-	if (is_verified(p, now))
+		return REASON_syn_admitted;
+	if (is_verified(from, now))
 		return REASON_verified;
-	return is_allowed(p) ? REASON_allowed_list : reason;
+	return is_allowed(from, config) ? REASON_allowed_list : reason;
 }
 
-static __always_inline int judge(struct xdp_md *ctx)
+static __always_inline int judge(struct xdp_md *ctx, struct address *from)
 {
 	struct front_config *config;
 	struct packet p;
@@ -232,12 +246,15 @@ static __always_inline int judge(struct xdp_md *ctx)
 	int reason;
 
 	reason = check_parsed(&p, parse_packet(ctx, &p));
+	if (reason == REASON_not_ours)
+		return reason;
+	keep_address(&p, p.source, 0, from);
 	if (reason != GO_ON)
 		return reason;
 	config = bpf_map_lookup_elem(&front_config, &zero);
 	if (!config || config->abi != FRONT_ABI)
 		return REASON_error_config;
-	reason = check_lists(&p, config);
+	reason = check_lists(from, config);
 	if (reason != GO_ON)
 		return reason;
 	reason = check_flags(&p);
@@ -245,12 +262,11 @@ static __always_inline int judge(struct xdp_md *ctx)
 		return reason;
 	if (!is_syn(&p))
 		return in_flood() ? check_segment(ctx, &p) : REASON_established;
-	reason = check_syn(&p, config);
-	return reason != GO_ON ? reason : REASON_syn_admitted;
+	return check_syn(from, config);
 }
 
 /* The one exit: counts, and turns the reason into XDP's word. */
-static __always_inline int leave(int reason)
+static __always_inline int leave(struct xdp_md *ctx, const struct address *from, int reason)
 {
 #define REASON(number, symbol, verdict, sentence) [number] = VERDICT_##verdict,
 	static const __u8 verdicts[REASON_COUNT] = {
@@ -266,6 +282,7 @@ static __always_inline int leave(int reason)
 		((__u64 *)stats)[at]++;
 	switch (verdicts[at]) {
 	case VERDICT_DROP:
+		sample_drop(ctx, from, at);
 		return XDP_DROP;
 	case VERDICT_TX:
 		return XDP_TX;
@@ -277,5 +294,7 @@ static __always_inline int leave(int reason)
 SEC("xdp.frags")
 int front(struct xdp_md *ctx)
 {
-	return leave(judge(ctx));
+	struct address from = { 0 };
+
+	return leave(ctx, &from, judge(ctx, &from));
 }

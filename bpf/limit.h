@@ -60,15 +60,12 @@ static __always_inline __u64 sip_hash(const __u64 key[2], __u64 word, __u64 tag)
 	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
 }
 
-static __always_inline void source_key(const struct packet *p, struct source_key *key)
+static __always_inline void source_key(const struct address *from, struct source_key *key)
 {
-	*key = (struct source_key){ 0 };
-	if (p->v4) {
-		key->ip[10] = key->ip[11] = 0xff;
-		__builtin_memcpy(&key->ip[12], p->source, 4);
-	} else {
-		__builtin_memcpy(key->ip, p->source, 8);
-	}
+	__u64 *words = (__u64 *)key;
+
+	words[0] = from->words[0];
+	words[1] = from->v4 ? from->words[1] : 0;
 }
 
 /* False: over the rate.  A bucket that cannot be found lets through. */
@@ -91,17 +88,17 @@ static __always_inline _Bool take_token(const struct front_config *config, __u64
 }
 
 /* A source; for IPv6 the networks around it too, so that a /48 full of /64s is not 65,536 sources. */
-static __always_inline int check_rate(const struct packet *p, const struct front_config *config, __u64 now)
+static __always_inline int check_rate(const struct address *from, const struct front_config *config, __u64 now)
 {
 	__u64 who = 0;
 
 	if (!config->source_interval_ns)
 		return -1;
-	if (p->v4) {
-		__builtin_memcpy(&who, p->source, 4);
+	if (from->v4) {
+		who = from->ip4[3];
 		return take_token(config, who, 32, 1, now) ? -1 : REASON_limit_source;
 	}
-	__builtin_memcpy(&who, p->source, 8);
+	who = from->words[0];
 	if (!take_token(config, who, 64, 1, now))
 		return REASON_limit_source;
 	who = bpf_be64_to_cpu(who);
@@ -112,12 +109,12 @@ static __always_inline int check_rate(const struct packet *p, const struct front
 	return -1;
 }
 
-static __always_inline _Bool is_verified(const struct packet *p, __u64 now)
+static __always_inline _Bool is_verified(const struct address *from, __u64 now)
 {
 	struct verified *entry;
-	struct source_key key;
+	struct source_key key __attribute__((aligned(8)));
 
-	source_key(p, &key);
+	source_key(from, &key);
 	entry = bpf_map_lookup_elem(&verified, &key);
 	if (!entry || entry->until_ns < now)
 		return 0;
@@ -126,12 +123,12 @@ static __always_inline _Bool is_verified(const struct packet *p, __u64 now)
 }
 
 /* The daemon, which knows the connections, has published that this source holds enough of them. */
-static __always_inline _Bool is_blocked(const struct packet *p, __u64 now)
+static __always_inline _Bool is_blocked(const struct address *from, __u64 now)
 {
 	struct blocked *entry;
-	struct source_key key;
+	struct source_key key __attribute__((aligned(8)));
 
-	source_key(p, &key);
+	source_key(from, &key);
 	entry = bpf_map_lookup_elem(&blocked, &key);
 	if (!entry || entry->until_ns < now)
 		return 0;

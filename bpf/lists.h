@@ -14,6 +14,8 @@
 #include "bpf/maps.h"
 #include "bpf/parse.h"
 
+enum { RULES_OVER_MAX = 4 }; /* rules that are over, one behind the other, that are looked behind */
+
 static __always_inline __u32 bits_set(__u64 v)
 {
 	v -= v >> 1 & 0x5555555555555555ull;
@@ -37,7 +39,7 @@ static __always_inline __u32 host_place(const struct list_net *net, __u32 host)
 }
 
 /* The hit counter of what matched, or null; so for all below. */
-static __always_inline __u64 *find_listed4(const struct packet *p, __u32 set)
+static __always_inline __u64 *find_listed4(const struct address *from, __u32 set)
 {
 	struct list_net_key key;
 	struct list_top *top;
@@ -45,8 +47,7 @@ static __always_inline __u64 *find_listed4(const struct packet *p, __u32 set)
 	struct listed *listed;
 	__u32 ip, at, *place, rule;
 
-	__builtin_memcpy(&ip, p->source, 4);
-	ip = bpf_ntohl(ip);
+	ip = bpf_ntohl(from->ip4[3]);
 	at = list_top_slot(set, ip >> 16);
 	top = bpf_map_lookup_elem(&list4_top, &at);
 	if (!top || (!top->more && !top->rule))
@@ -72,66 +73,90 @@ static __always_inline __u64 *find_listed4(const struct packet *p, __u32 set)
 	return listed ? &listed->hits : 0;
 }
 
-static __always_inline __u64 *find_denied4(const struct packet *p, __u32 set)
+/*
+ * A rule made by hand, not over yet; a null, or null.  One that is over does not hide a shorter prefix: behind it
+ * is looked once more.
+ */
+static __always_inline struct rule *find_rule(void *map, __u32 *prefixlen)
+{
+	struct rule *rule = bpf_map_lookup_elem(map, prefixlen);
+
+#pragma unroll
+	for (int i = 0; i < RULES_OVER_MAX; i++) {
+		if (!rule || !rule->until_ns || bpf_ktime_get_coarse_ns() < rule->until_ns)
+			return rule;
+		if (!rule->prefixlen || rule->prefixlen > *prefixlen)
+			return 0;
+		*prefixlen = rule->prefixlen - 1;
+		rule = bpf_map_lookup_elem(map, prefixlen);
+	}
+	return 0;
+}
+
+static __always_inline __u64 *find_denied4(const struct address *from, __u32 set)
 {
 	struct prefix4 key = { .prefixlen = 32 };
-	__u64 *hits = find_listed4(p, set);
+	__u64 *hits = find_listed4(from, set);
 	struct rule *rule;
 
 	if (hits)
 		return hits;
-	__builtin_memcpy(key.ip, p->source, 4);
-	rule = bpf_map_lookup_elem(&deny4, &key);
+	__builtin_memcpy(key.ip, &from->ip4[3], 4);
+	rule = find_rule(&deny4, &key.prefixlen);
 	return rule ? &rule->hits : 0;
 }
 
-static __always_inline __u64 *find_denied6(const struct packet *p, __u32 set)
+static __always_inline __u64 *find_denied6(const struct address *from, __u32 set)
 {
 	struct list6_key listed = { .prefixlen = 8 + 128, .set = set };
 	struct prefix6 key = { .prefixlen = 128 };
 	struct rule *rule;
 
-	__builtin_memcpy(listed.ip, p->source, 16);
-	__builtin_memcpy(key.ip, p->source, 16);
+	__builtin_memcpy(listed.ip, from->ip, 16);
+	__builtin_memcpy(key.ip, from->ip, 16);
 	rule = bpf_map_lookup_elem(&list6, &listed);
 	if (!rule)
-		rule = bpf_map_lookup_elem(&deny6, &key);
+		rule = find_rule(&deny6, &key.prefixlen);
 	return rule ? &rule->hits : 0;
 }
 
-static __always_inline __u64 *find_denied(const struct packet *p, const struct front_config *config)
+static __always_inline __u64 *find_denied(const struct address *from, const struct front_config *config)
 {
 	__u32 set = config->deny_list & 1;
 
-	return p->v4 ? find_denied4(p, set) : find_denied6(p, set);
+	return from->v4 ? find_denied4(from, set) : find_denied6(from, set);
 }
 
-static __always_inline _Bool is_allowed(const struct packet *p)
+static __always_inline _Bool is_allowed(const struct address *from, const struct front_config *config)
 {
+	struct list6_key listed = { .prefixlen = 8 + 128, .set = config->allow_set };
 	struct prefix4 key4 = { .prefixlen = 32 };
 	struct prefix6 key6 = { .prefixlen = 128 };
 	struct rule *rule;
 
-	if (p->v4) {
-		__builtin_memcpy(key4.ip, p->source, 4);
-		rule = bpf_map_lookup_elem(&allow4, &key4);
+	__builtin_memcpy(listed.ip, from->ip, 16);
+	if (from->v4) {
+		__builtin_memcpy(key4.ip, &from->ip4[3], 4);
+		rule = find_rule(&allow4, &key4.prefixlen);
 	} else {
-		__builtin_memcpy(key6.ip, p->source, 16);
-		rule = bpf_map_lookup_elem(&allow6, &key6);
+		__builtin_memcpy(key6.ip, from->ip, 16);
+		rule = find_rule(&allow6, &key6.prefixlen);
 	}
+	if (!rule && config->allow_set)
+		rule = bpf_map_lookup_elem(&allow_list, &listed);
 	if (rule)
 		__sync_fetch_and_add(&rule->hits, 1);
 	return rule != 0;
 }
 
 /* The allow list goes before every deny list. */
-static __always_inline int check_lists(const struct packet *p, const struct front_config *config)
+static __always_inline int check_lists(const struct address *from, const struct front_config *config)
 {
-	__u64 *hits = find_denied(p, config);
+	__u64 *hits = find_denied(from, config);
 
 	if (!hits)
 		return -1;
-	if (is_allowed(p))
+	if (is_allowed(from, config))
 		return REASON_allowed_list;
 	__sync_fetch_and_add(hits, 1);
 	return REASON_denied_list;

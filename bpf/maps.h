@@ -90,13 +90,18 @@ PREFIX_MAP(allow4, prefix4, FRONT_RULES_MAX);
 PREFIX_MAP(allow6, prefix6, FRONT_RULES_MAX);
 PREFIX_MAP(deny4, prefix4, FRONT_RULES_MAX);
 PREFIX_MAP(deny6, prefix6, FRONT_RULES_MAX);
-struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(max_entries, 2 * FRONT_LIST_DEFAULT);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct list6_key);
-	__type(value, struct rule);
-} list6 SEC(".maps");
+
+#define LIST_MAP(name)                                                                                               \
+	struct {                                                                                                     \
+		__uint(type, BPF_MAP_TYPE_LPM_TRIE);                                                                 \
+		__uint(max_entries, 2 * FRONT_LIST_DEFAULT);                                                         \
+		__uint(map_flags, BPF_F_NO_PREALLOC);                                                                \
+		__type(key, struct list6_key);                                                                       \
+		__type(value, struct rule);                                                                          \
+	} name SEC(".maps")
+
+LIST_MAP(list6);
+LIST_MAP(allow_list);
 
 /* The loader sets the sizes of these that are configured, and writes the arrays through mmap(2). */
 #define LIST_ARRAY(name, entries, element)                                                                           \
@@ -119,6 +124,25 @@ struct {
 	__type(key, struct list_net_key);
 	__type(value, struct list_net);
 } list4_net SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, EVENT_RING_BYTES);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct event_cpu);
+} event_cpu SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, REASON_COUNT);
+	__type(key, __u32);
+	__type(value, struct front_newest);
+} front_newest SEC(".maps");
 #endif
 
 #ifdef DANELAW_STEER

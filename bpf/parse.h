@@ -29,9 +29,9 @@ enum {
 };
 
 enum parsed {
-	PARSED_TCP,	       /* ->tcp is whole, ports and flags can be read */
-	PARSED_TCP_BAD,	       /* TCP, ports can be read, a length is wrong */
-	PARSED_TCP_HIDDEN,     /* TCP, ports can be read, the fragment ends inside the header */
+	PARSED_TCP,	       /* ->tcp is whole */
+	PARSED_TCP_BAD,	       /* TCP, its port is known, a length is wrong */
+	PARSED_TCP_HIDDEN,     /* TCP, its port is known, the fragment ends inside the header */
 	PARSED_FRAGMENT,       /* TCP, but not its first fragment: no ports */
 	PARSED_IP_BAD,	       /* the addresses can be read, the lengths of the IP header are wrong */
 	PARSED_EXT_TOO_MANY,   /* more than PARSE_EXT_MAX extension headers, or they end beyond the packet */
@@ -50,6 +50,20 @@ struct ext_header {
 	__be16 offset_be; /* of a fragment header: offset and more-fragments bit */
 };
 
+/*
+ * An address kept for functions of their own, which must not be handed pointers into the packet.  It is written and
+ * read in words: what is written in bytes and read in words at once makes a CPU wait for its store buffer.
+ */
+struct address {
+	union {
+		__u64 words[2];
+		__u8 ip[16]; /* IPv4: v4-mapped */
+		__u32 ip4[4]; /* IPv4: the last of these */
+	};
+	__u32 v4;
+	__u32 port; /* of a destination, host order; else 0 */
+};
+
 struct packet {
 	void *at, *end;	      /* the cursor */
 	__u32 left;	      /* bytes of the IP packet from the cursor on, as its header says */
@@ -57,7 +71,8 @@ struct packet {
 	void *source, *dest;  /* the addresses, 4 or 16 bytes; set with everything but PARSED_OTHER */
 	_Bool v4;
 	void *ip;	      /* struct iphdr or ipv6hdr; set with source */
-	struct tcphdr *tcp;   /* set with PARSED_TCP*: of PARSED_TCP_BAD and _HIDDEN only the ports can be read */
+	struct tcphdr *tcp;   /* set with PARSED_TCP */
+	__be16 port_be;	      /* the destination's; set with PARSED_TCP* */
 	_Bool fragment;	      /* a first fragment */
 };
 
@@ -96,6 +111,7 @@ static __always_inline enum parsed parse_tcp(struct packet *p)
 
 	if (p->left < sizeof(struct ports) || p->at + sizeof(struct ports) > p->end)
 		return PARSED_IP_BAD;
+	p->port_be = tcp->dest;
 	p->tcp = tcp;
 	if (p->left < sizeof(*tcp) || (void *)(tcp + 1) > p->end)
 		return p->fragment ? PARSED_TCP_HIDDEN : PARSED_TCP_BAD;
@@ -117,8 +133,6 @@ static __always_inline enum parsed parse_ip4(struct packet *p, struct xdp_md *ct
 		return PARSED_OTHER;
 	p->v4 = 1;
 	p->ip = ip;
-	p->source = &ip->saddr;
-	p->dest = &ip->daddr;
 	if (ip->protocol == IPPROTO_ICMP)
 		return PARSED_ICMP;
 	if (ip->protocol != IPPROTO_TCP)
@@ -182,8 +196,6 @@ static __always_inline enum parsed parse_ip6(struct packet *p, struct xdp_md *ct
 	if (next != IPPROTO_TCP && next != IPPROTO_ICMPV6 && !is_ext(next))
 		return PARSED_OTHER;
 	p->ip = ip;
-	p->source = &ip->saddr;
-	p->dest = &ip->daddr;
 	p->at = ip + 1;
 	p->left = bpf_ntohs(ip->payload_len);
 	if (next == IPPROTO_ICMPV6)
@@ -211,25 +223,70 @@ static __always_inline enum parsed parse_ip6(struct packet *p, struct xdp_md *ct
 	return parse_tcp(p);
 }
 
-/* Everything: the packet of ctx, *p as far as the answer promises. */
-static __always_inline enum parsed parse_packet(struct xdp_md *ctx, struct packet *p)
+static __always_inline enum parsed parse_headers(struct xdp_md *ctx, struct packet *p)
 {
-	__be16 proto_be;
+	__be16 proto_be = parse_ethernet(p);
 
-	p->at = (void *)(long)ctx->data;
-	p->end = (void *)(long)ctx->data_end;
-	p->ip = 0;
-	p->source = 0;
-	p->dest = 0;
-	p->v4 = 0;
-	p->tcp = 0;
-	p->fragment = 0;
-	proto_be = parse_ethernet(p);
 	if (proto_be == bpf_htons(ETH_P_IP))
 		return parse_ip4(p, ctx);
 	if (proto_be == bpf_htons(ETH_P_IPV6))
 		return parse_ip6(p, ctx);
 	return PARSED_OTHER;
+}
+
+/*
+ * The pointers once more, from their offsets.  The verifier follows every way through the headers with pointers
+ * that differ by what it knows of them, and would follow all the rest of the program as often; these are alike.
+ */
+static __always_inline enum parsed settle(struct xdp_md *ctx, struct packet *p, enum parsed parsed)
+{
+	__u32 ip_at = p->ip - (void *)p->eth, tcp_at = p->tcp ? (void *)p->tcp - (void *)p->eth : 0;
+
+	barrier_var(ip_at);
+	barrier_var(tcp_at);
+	p->eth = (void *)(long)ctx->data;
+	p->end = (void *)(long)ctx->data_end;
+	p->ip = (void *)p->eth + (ip_at & 63);
+	p->tcp = (void *)p->eth + (tcp_at & 0x7fff);
+	if (p->ip + (p->v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) > p->end)
+		return PARSED_OTHER;
+	p->source = p->ip + (p->v4 ? __builtin_offsetof(struct iphdr, saddr) : __builtin_offsetof(struct ipv6hdr, saddr));
+	p->dest = p->source + (p->v4 ? 4 : 16);
+	if (parsed == PARSED_TCP && (void *)(p->tcp + 1) > p->end)
+		return PARSED_OTHER;
+	return parsed;
+}
+
+/* Everything: the packet of ctx, *p as far as the answer promises. */
+static __always_inline enum parsed parse_packet(struct xdp_md *ctx, struct packet *p)
+{
+	enum parsed parsed;
+
+	p->at = (void *)(long)ctx->data;
+	p->end = (void *)(long)ctx->data_end;
+	p->ip = 0;
+	p->v4 = 0;
+	p->tcp = 0;
+	p->port_be = 0;
+	p->fragment = 0;
+	parsed = parse_headers(ctx, p);
+	return parsed == PARSED_OTHER ? parsed : settle(ctx, p, parsed);
+}
+
+/* at: the address in the packet, of 4 or 16 bytes */
+static __always_inline void keep_address(const struct packet *p, const void *at, __u32 port, struct address *out)
+{
+	const __u32 *from = at;
+
+	out->v4 = p->v4;
+	out->port = port;
+	if (p->v4) {
+		out->words[0] = 0;
+		out->words[1] = (__u64)from[0] << 32 | bpf_ntohl(0xffff);
+	} else {
+		out->words[0] = (__u64)from[1] << 32 | from[0];
+		out->words[1] = (__u64)from[3] << 32 | from[2];
+	}
 }
 
 #endif

@@ -255,6 +255,26 @@ static int map_lists(struct front *f, struct front_bpf *skel, struct front_err e
 	return code ? front_fail(err, code, "cannot map the deny lists into memory: %s", strerror(-code)) : 0;
 }
 
+/* The reasons' names beside their newest sources; what an earlier run saw stays. */
+static int name_newest(int map, struct front_err err)
+{
+	static const char *const names[REASON_COUNT] = {
+#define REASON(number, symbol, verdict, sentence) [number] = #symbol,
+#include "bpf/reasons.def"
+	};
+	struct front_newest row;
+	uint32_t i;
+
+	for (i = 0; i < REASON_COUNT; i++) {
+		if (bpf_map_lookup_elem(map, &i, &row))
+			return front_fail(err, -errno, "cannot read the map of newest sources: %s", strerror(errno));
+		snprintf(row.reason, sizeof(row.reason), "%s", names[i]);
+		if (bpf_map_update_elem(map, &i, &row, BPF_ANY))
+			return front_fail(err, -errno, "cannot write the map of newest sources: %s", strerror(errno));
+	}
+	return 0;
+}
+
 static int load_front(struct front *f, const struct front_settings *set, struct front_err err)
 {
 	struct front_bpf *skel = front_bpf__open();
@@ -274,6 +294,8 @@ static int load_front(struct front *f, const struct front_settings *set, struct 
 	f->verified = keep(skel->maps.verified);
 	f->blocked = keep(skel->maps.blocked);
 	code = map_lists(f, skel, err);
+	if (!code)
+		code = name_newest(bpf_map__fd(skel->maps.front_newest), err);
 	if (!code)
 		code = set_config(f, set, err);
 	if (!code)

@@ -4,6 +4,7 @@
  * counted under exactly one reason, and what passes is not changed by a byte.
  */
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -227,6 +228,80 @@ static void test_rule_hits(void **state)
 	assert_int_equal(bpf_map_lookup_elem(map, &key, &after), 0);
 	assert_int_equal(after.hits, before.hits + 1);
 	assert_string_equal(after.comment, "test");
+	close(map);
+}
+
+static void put_rule4(int map, uint32_t prefixlen, uint64_t until_ns)
+{
+	struct prefix4 key = { prefixlen, { 192, 88, 99, 0 } };
+	struct rule rule = { .until_ns = until_ns, .prefixlen = prefixlen };
+
+	key.ip[2] = prefixlen > 16 ? 99 : 0;
+	key.ip[1] = prefixlen > 8 ? 88 : 0;
+	assert_int_equal(bpf_map_update_elem(map, &key, &rule, BPF_ANY), 0);
+}
+
+/* A rule that is over is not there, and does not hide a shorter prefix. */
+static void test_rule_over(void **state)
+{
+	int deny = packet_pin("maps/deny4"), allow = packet_pin("maps/allow4");
+	struct spec s = { .src = "192.88.99.0" };
+	uint8_t frame[PACKET_MAX];
+	size_t len = packet_build(&s, frame);
+
+	put_rule4(deny, 24, UINT64_MAX);
+	assert_int_equal(packet_reason(prog, frame, len), REASON_denied_list);
+	put_rule4(allow, 32, UINT64_MAX);
+	assert_int_equal(packet_reason(prog, frame, len), REASON_allowed_list);
+	put_rule4(allow, 32, 1);
+	assert_int_equal(packet_reason(prog, frame, len), REASON_denied_list);
+	put_rule4(deny, 24, 1);
+	assert_int_equal(packet_reason(prog, frame, len), REASON_syn_admitted);
+	put_rule4(deny, 16, 1);
+	put_rule4(deny, 8, 0);
+	assert_int_equal(packet_reason(prog, frame, len), REASON_denied_list);
+	put_rule4(deny, 8, 1);
+	assert_int_equal(packet_reason(prog, frame, len), REASON_syn_admitted);
+	close(deny);
+	close(allow);
+}
+
+static struct front_newest newest(uint32_t reason)
+{
+	int map = packet_pin("maps/front_newest");
+	struct front_newest row;
+
+	assert_int_equal(bpf_map_lookup_elem(map, &reason, &row), 0);
+	close(map);
+	return row;
+}
+
+/* The newest source of each reason that drops, under its name; a second one at once is not sampled. */
+static void test_newest(void **state)
+{
+	static const uint8_t first[16] = { [10] = 0xff, 0xff, 198, 51, 100, 77 };
+	struct spec s = { .src = "198.51.100.77", .flags = SYN | FIN };
+	int map = packet_pin("maps/event_cpu"), cpus = libbpf_num_possible_cpus();
+	struct event_cpu *rates = calloc((size_t)cpus, sizeof(*rates));
+	uint8_t frame[PACKET_MAX];
+	uint32_t zero = 0;
+
+	assert_int_equal(bpf_map_update_elem(map, &zero, rates, BPF_ANY), 0);
+	assert_int_equal(packet_reason(prog, frame, packet_build(&s, frame)), REASON_bad_flags);
+	assert_memory_equal(newest(REASON_bad_flags).source, first, 16);
+	assert_string_equal(newest(REASON_bad_flags).reason, "bad_flags");
+	for (int i = 0; i < cpus; i++)
+		rates[i].next_ns[REASON_bad_flags] = UINT64_MAX;
+	assert_int_equal(bpf_map_update_elem(map, &zero, rates, BPF_ANY), 0);
+	s.src = "198.51.100.78";
+	assert_int_equal(packet_reason(prog, frame, packet_build(&s, frame)), REASON_bad_flags);
+	assert_memory_equal(newest(REASON_bad_flags).source, first, 16);
+	memset(rates, 0, (size_t)cpus * sizeof(*rates));
+	assert_int_equal(bpf_map_update_elem(map, &zero, rates, BPF_ANY), 0);
+	assert_int_equal(packet_reason(prog, frame, packet_build(&s, frame)), REASON_bad_flags);
+	assert_int_equal(newest(REASON_bad_flags).source[15], 78);
+	assert_int_equal(newest(REASON_syn_admitted).time_ns, 0);
+	free(rates);
 	close(map);
 }
 
@@ -476,6 +551,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),	 cmocka_unit_test(test_shapes),	  cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_rule_hits), cmocka_unit_test(test_fail_open), cmocka_unit_test(test_wildcard),
+		cmocka_unit_test(test_rule_over), cmocka_unit_test(test_newest),
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_list_oracle), cmocka_unit_test(test_list_rules), cmocka_unit_test(test_list_full),
 		cmocka_unit_test(test_restart),  cmocka_unit_test(test_detach),

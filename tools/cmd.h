@@ -17,5 +17,6 @@ int cmd_sessions(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_check(int argc, char **argv); /* its own: 0 verified, 1 defer or bounce, 2 without authentication, 3 could not tell */
+int cmd_tune(int argc, char **argv);
 
 #endif

@@ -22,6 +22,7 @@ static const struct {
 	{ "drain", cmd_drain, "[--after TIME] [--wait]", "no new sessions; end when those open are over" },
 	{ "log-level", cmd_log_level, "[LEVEL]", "show or set how much is logged" },
 	{ "check", cmd_check, "[--json] DOMAIN", "what a DANE sender makes of a domain, and what to mend" },
+	{ "tune", cmd_tune, "IFACE check|plan|apply|undo", "tune a network card for the front" },
 	{ "version", cmd_version, "", "print the version" },
 };
 
@@ -35,7 +36,7 @@ static int usage(FILE *to)
 {
 	fputs("usage: danelawctl COMMAND [ARG…]\n", to);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		fprintf(to, "  %-10s %-24s %s\n", commands[i].name, commands[i].args, commands[i].help);
+		fprintf(to, "  %-10s %-28s %s\n", commands[i].name, commands[i].args, commands[i].help);
 	fputs("Those that ask the daemon take --json and --socket PATH (default " CTL_SOCKET ", or $DANELAW_SOCKET).\n"
 	      "Exit status: 0 well, 1 no or a fault, 2 wrong usage, 3 the daemon could not be asked; see danelawctl(8).\n", to);
 	return to == stdout ? 0 : 2;

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#define _GNU_SOURCE
+#include "tools/tune_apply.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/tune_source.h"
+
+static int write_file(const char *path, const char *value, char *why, size_t size)
+{
+	static const char *const homes[] = { "/proc/sys/", "/proc/irq/", "/sys/class/net/", "/sys/devices/system/cpu/" };
+	char text[1024];
+	int fd, len, err = -EPERM;
+
+	for (size_t i = 0; i < sizeof(homes) / sizeof(homes[0]); i++)
+		if (!strncmp(path, homes[i], strlen(homes[i])) && !strstr(path, "/../"))
+			err = 0;
+	if (err) {
+		snprintf(why, size, "%s is not a place that tune writes to", path);
+		return err;
+	}
+	len = snprintf(text, sizeof(text), "%s\n", value);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, text, (size_t)len) != len)
+		err = -errno;
+	if (fd >= 0)
+		close(fd);
+	if (err)
+		snprintf(why, size, "%s: %s", path, strerror(-err));
+	return err;
+}
+
+static int run_program(const char *command, char *why, size_t size)
+{
+	static const char *const programs[] = { "ethtool -", "ip link set dev ", "systemctl st" };
+	char *said = NULL;
+	int status = -EPERM;
+
+	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++)
+		if (!strncmp(command, programs[i], strlen(programs[i])))
+			status = 0;
+	if (status) {
+		snprintf(why, size, "not a command that tune runs");
+		return status;
+	}
+	status = tune_spawn(command, NULL, &said);
+	if (status < 0)
+		snprintf(why, size, "%s", strerror(-status));
+	else if (status)
+		snprintf(why, size, "%s", said && *said ? said : "failed");
+	for (char *c = why; status && *c; c++)
+		if (*c == '\n')
+			*c = c[1] ? ';' : '\0';
+	free(said);
+	return status > 0 ? -EIO : status;
+}
+
+int tune_run(const char *command, char *why, size_t size)
+{
+	char value[1024];
+	const char *to = strstr(command, " >");
+
+	*why = '\0';
+	if (strncmp(command, "echo ", 5) || !to || to < command + 5)
+		return run_program(command, why, size);
+	snprintf(value, sizeof(value), "%.*s", (int)(to - command - 5), command + 5);
+	return write_file(to + 2, value, why, size);
+}
+
+static int save(const struct tune_journal *journal, FILE *to)
+{
+	int err = tune_journal_save(journal);
+
+	if (err)
+		fprintf(to, "%s: %s; nothing more was changed\n", journal->path, strerror(-err));
+	return err;
+}
+
+int tune_apply(struct tune_journal *journal, const struct tune_report *report, const struct tune_wants *wants, tune_runner *run, FILE *to)
+{
+	char why[256];
+	int err = 0;
+
+	for (size_t i = 0; i < report->changes_n && !err; i++) {
+		const struct tune_change *c = &report->changes[i];
+
+		if (!tune_change_wanted(c, wants))
+			continue;
+		err = tune_journal_begin(journal, c);
+		err = err ? err : save(journal, to);
+		if (err)
+			return err;
+		fprintf(to, "  %s\n", c->run);
+		fflush(to);
+		err = run(c->run, why, sizeof(why));
+		journal->entries[journal->entries_n - 1].state = err ? TUNE_FAILED : TUNE_DONE;
+		if (err)
+			fprintf(to, "  failed: %s\n", why);
+		if (save(journal, to))
+			return err ? err : -EIO;
+	}
+	return err;
+}
+
+int tune_undo(struct tune_journal *journal, tune_runner *run, FILE *to)
+{
+	char why[256];
+	int stay = 0;
+
+	for (size_t i = journal->entries_n; i-- > 0;) {
+		const struct tune_entry *e = &journal->entries[i];
+		int err;
+
+		fprintf(to, "  %s\n", e->undo);
+		fflush(to);
+		err = run(e->undo, why, sizeof(why));
+		if (err && e->state == TUNE_DONE) {
+			fprintf(to, "  failed: %s; kept for the next undo\n", why);
+			stay++;
+			continue;
+		}
+		if (err)
+			fprintf(to, "  (%s; it was perhaps never done)\n", why);
+		tune_journal_drop(journal, i);
+		err = save(journal, to);
+		if (err)
+			return err;
+	}
+	return stay;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Runs changes and takes them back.  A command is "echo VALUE >PATH" below /proc/sys, /proc/irq and /sys, written
+ * here in one write, or ethtool, ip or systemctl with its words, run without a shell; anything else is refused.
+ */
+#ifndef DANELAW_TUNE_APPLY_H
+#define DANELAW_TUNE_APPLY_H
+
+#include "tools/tune_journal.h"
+
+/* 0, or a negative errno with the reason in words. */
+int tune_run(const char *command, char *why, size_t size);
+
+/* What runs a command: tune_run() but in tests. */
+typedef int tune_runner(const char *command, char *why, size_t size);
+
+/*
+ * Runs the report's changes in order, each in the journal before it is run, and says each on `to` before it is run.
+ * Stops at the first that fails.  0, or a negative errno; what was done stays in the journal.
+ */
+int tune_apply(struct tune_journal *journal, const struct tune_report *report, const struct tune_wants *wants, tune_runner *run, FILE *to);
+
+/*
+ * Takes back every entry, last first; each is dropped from the journal when it has been taken back.  One that fails
+ * stays, unless it was perhaps never done; the others are taken back all the same.  Returns how many stay, or a
+ * negative errno when the journal cannot be written.
+ */
+int tune_undo(struct tune_journal *journal, tune_runner *run, FILE *to);
+
+#endif

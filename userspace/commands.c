@@ -305,6 +305,8 @@ static enum command_result on_line(struct session *s, const char *line, size_t l
 		h.line = crlf;
 		h.len = len + 2;
 	}
+	if (syntax != SMTP_SYNTAX_OK && h.cmd.verb == SMTP_BDAT) /* where the octets end and commands begin is unknown */
+		return end(s, END_chunk_size, syntax_reply(syntax));
 	r = syntax == SMTP_SYNTAX_OK ? dispatch(s, &h) : refuse(s, syntax_reply(syntax));
 	if (r == COMMAND_DONE)
 		leg_used(&s->client, used);

@@ -299,6 +299,7 @@ static const struct script scripts[] = {
 		"C: QUIT", "P: lastQUIT", "B: 221 bye", "S: 221 bye", "C fin", "B fin", "end quit" } },
 	{ "BDAT of nothing, LAST", 0, { OPEN, MAIL, "C: BDAT 0 LAST", "P: BDAT 0 LAST", "B: 250 1", "S: 250 1", QUIT } },
 	{ "BDAT without a backend: the octets are dropped", 0, { GREET, "C- BDAT 6\r\nQUIT\r\n", "S: 503 5.5.1 MAIL first", "S.", "C: NOOP", "S: 250 2.0.0 Ok", "C fin", "end client_closed" } },
+	{ "BDAT whose size cannot be read ends the session: what follows is no command", 0, { OPEN, MAIL, "C- BDAT 99999999999999999999\r\nRSET\r\n", "S: 501 5.5.4 Syntax error in parameters", "end chunk_size", "P." } },
 	{ "BDAT that is too big in all: the backend never sees the end", MAX_SIZE, { OPEN_MAX, MAIL, "C- BDAT 3\r\nabc", "P: BDAT 3", "B: 250 1", "S: 250 1", "C: BDAT 98 LAST", 
 		"C- 01234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567", "S: 552 5.3.4 Message size exceeds the limit", "C fin", "end message_too_big" } },
 

@@ -3,6 +3,7 @@
 #   make            build/danelawd and build/danelawctl (no root, no network)
 #   make demo       the main job on real mail servers, in namespaces of its own (root)
 #   make check      all tests (root)
+#   make check-vm   what needs another kernel, in a guest (root)
 #   make help       every target
 #
 # V=1 shows the commands.  CC=clang builds with clang.
@@ -20,12 +21,13 @@ BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /sbin/bpftool) bpftool)
 PKGCONF ?= pkg-config
 
 # Debian packages, by what needs them.  `make deps` (root) installs what is missing;
-# `make check` and `make demo` call it first.
+# `make check` and `make demo` call it first; `make check-vm` adds PKGS_VM.
 PKGS_BUILD := gcc clang llvm make pkg-config bpftool libbpf-dev liburing-dev libssl-dev \
               libunbound-dev libconfuse-dev libjansson-dev libmicrohttpd-dev libsystemd-dev \
               libseccomp-dev libelf-dev zlib1g-dev
 PKGS_TEST  := libcmocka-dev libclang-rt-14-dev valgrind perl libnet-ssleay-perl iproute2 ethtool openssl \
               ldnsutils dns-root-data procps util-linux mandoc
+PKGS_VM    := qemu-system-x86
 LIBS_BUILD := libbpf liburing libssl libcrypto libunbound libconfuse jansson libmicrohttpd libsystemd libseccomp
 
 VERSION := $(shell cat VERSION)
@@ -59,7 +61,7 @@ CTL_D   := $(filter-out $(B)/userspace/main.o,$(D_OBJ))
 all: have-libs $(B)/danelawd $(B)/danelawctl
 
 help:
-	@sed -n '3,9s/^# \{0,3\}//p' Makefile
+	@sed -n '3,10s/^# \{0,3\}//p' Makefile
 	@echo "make lab CMD='…'   one command from the lab's internet namespace, all servers standing"
 	@echo "make bench         figures beside peers, build/bench/bench.json;  make fuzz: long fuzzing"
 	@echo "make install DESTDIR= PREFIX=;  make clean"

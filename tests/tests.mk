@@ -4,6 +4,7 @@
 #   tests/unit/*_test.c     one module each, cmocka; fake_*.c are put in place of a room at link time
 #   tests/packets/*_test.c  BPF_PROG_RUN on the front's objects (root)
 #   tests/lab/NNNN-*.sh     real servers in namespaces of their own (root)
+#   tests/vm/guest/NNNN-*.sh  on another kernel, in a guest (`make check-vm`)
 #   tests/house/*.sh        the shape of the source itself
 #   tests/fuzz/fuzz_*.c     libFuzzer targets, run briefly by check and at length by `make fuzz`
 

@@ -26,6 +26,14 @@ enum config_backend_tls { CONFIG_TLS_NONE, CONFIG_TLS_DANE, CONFIG_TLS_PIN, CONF
 enum config_when_broken { CONFIG_FAIL_CLOSED, CONFIG_RUN_WITHOUT };
 enum config_balance { CONFIG_LEAST_CONNECTIONS, CONFIG_CLIENT_HASH };
 enum config_proxy { CONFIG_PROXY_FORBIDDEN, CONFIG_PROXY_REQUIRED };
+enum config_client_dane {
+	CONFIG_CLIENT_OFF,     /* no certificate is asked for */
+	CONFIG_CLIENT_OBSERVE, /* judged, and nothing follows */
+	CONFIG_CLIENT_ENFORCE, /* a mismatch is refused */
+	CONFIG_CLIENT_REQUIRE, /* only the verified are served */
+	CONFIG_CLIENT_AS_LISTENER /* of a policy: what its listener says */
+};
+enum config_relay { CONFIG_RELAY_GUARD, CONFIG_RELAY_SPLICE };
 
 struct config_front {
 	enum config_xdp mode;	  /* off when there is no interface */
@@ -69,6 +77,28 @@ struct config_pool {
 	int line;
 };
 
+/* Which clients, and what is done about them: policy.h says when which part is looked at. */
+struct config_policy {
+	char *name;
+	struct net_prefix *networks; /* none: any */
+	size_t network_count;
+	char **names;		/* verified names, "mail.example" or ".example" for all below it; none: any */
+	size_t name_count;
+	char **verdicts;	/* as words; none: any */
+	size_t verdict_count;
+	unsigned verdict_bits;	/* the same as 1 << enum dane_verdict; 0: any */
+	enum config_client_dane client_dane;
+	enum config_relay relay;
+	size_t *pool;		/* pool_count 0: the listener's */
+	size_t pool_count;
+	unsigned sessions;	/* at a time in the whole daemon; 0: no bound of its own */
+	uint64_t max_size;	/* 0: the listener's */
+	uint32_t lane_ms;	/* how long a verified source skips the front's limits; 0: not at all */
+	unsigned lane_after, lane_days; /* clean sessions that earn it, on so many days */
+	const char *file;	/* and line: where it is defined */
+	int line;
+};
+
 struct config_listener {
 	char *name;
 	char *hostname;		/* banner and EHLO name; default: config.hostname */
@@ -85,6 +115,9 @@ struct config_listener {
 	uint32_t greet_delay_ms; /* 0: off */
 	enum smtp_newline newline;
 	uint64_t max_size;	/* bytes of a message; 0: the backend's */
+	enum config_client_dane client_dane;
+	size_t *policies;	/* indexes; the first that fits counts */
+	size_t policy_count;
 	const char *file;	/* and line: where it is defined */
 	int line;
 };
@@ -93,6 +126,7 @@ struct config_tls {
 	int min_version; /* 12, 13 */
 	char *ticket_secret_file; /* NULL: a secret of this process */
 	char *ciphers, *ciphersuites, *groups; /* NULL: ours */
+	uint16_t client_id_extension; /* number of dane_clientid (draft-ietf-dance-client-auth); 0: not sent */
 };
 
 struct config_limits {
@@ -101,11 +135,14 @@ struct config_limits {
 	unsigned errors;	    /* refused commands a session */
 	unsigned pipelined;	    /* commands outstanding a session, 1..100 */
 	size_t relay_buffer;	    /* bytes held a direction before the sender is no longer read */
+	unsigned client_judgements; /* of clients, that wait for the DNS, in the whole daemon */
+	unsigned client_cache;	    /* verdicts on clients kept by a worker */
 };
 
 struct config_timeouts {	    /* ms */
 	uint32_t proxy_header, command, handshake, body_block, client_write, linger;
 	uint32_t backend_connect, backend_banner, backend_reply, backend_final, route; /* route: all tries together */
+	uint32_t client_verdict;
 	uint32_t drain;
 	uint32_t body_min_rate;	    /* bytes a second averaged over a body; 0: none */
 };
@@ -148,6 +185,8 @@ struct config {
 	size_t backend_count;
 	struct config_pool *pools;
 	size_t pool_count;
+	struct config_policy *policies;
+	size_t policy_count;
 	struct config_listener *listeners;
 	size_t listener_count;
 	char **files;		/* every file read, this one and its includes: the names in messages */

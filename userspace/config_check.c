@@ -4,6 +4,7 @@
  * contradict each other, listeners in each other's way.
  */
 #include "userspace/config_parts.h"
+#include "userspace/dane.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -296,6 +297,75 @@ static void check_backend_tls(struct config_reading *r, size_t i)
 			fault(r, SECTION_BACKEND, i, "pin %.70s is not 64 hex digits", b->pins[k]);
 }
 
+/* ---- policies ---- */
+
+/* A host name, or "." and one: kept in the one form of names, so that they compare byte by byte. */
+static void check_policy_name(struct config_reading *r, size_t i, char **text)
+{
+	char name[DANE_NAME_MAX + 1] = ".";
+	bool below = (*text)[0] == '.';
+
+	if (dane_name_host(*text + below, name + 1)) {
+		fault(r, SECTION_POLICY, i, "names: %.80s is no host name, and not \".\" and one", *text);
+		return;
+	}
+	free(*text);
+	*text = config_strdup(below ? name : name + 1);
+}
+
+static void check_policy_verdict(struct config_reading *r, struct config_policy *p, size_t i, const char *word)
+{
+	struct config_meant meant = { .text = word };
+	char hint[80];
+
+	for (enum dane_verdict v = DANE_UNASKED + 1; v < DANE_VERDICTS; v++) {
+		config_meant_try(&meant, dane_verdict_name(v));
+		if (strcmp(word, dane_verdict_name(v)) == 0) {
+			p->verdict_bits |= 1u << v;
+			return;
+		}
+	}
+	fault(r, SECTION_POLICY, i, "verdicts: %.40s is not one of: verified, none, insecure, mismatch, lookup_failed%s", word,
+	      config_meant_text(&meant, hint, sizeof(hint)));
+}
+
+static void check_policy(struct config_reading *r, size_t i)
+{
+	struct config_policy *p = &r->c->policies[i];
+
+	for (size_t k = 0; k < p->name_count; k++)
+		check_policy_name(r, i, &p->names[k]);
+	for (size_t k = 0; k < p->verdict_count; k++)
+		check_policy_verdict(r, p, i, p->verdicts[k]);
+	if (p->pool_count > 1)
+		fault(r, SECTION_POLICY, i, "pool takes one value");
+	if (p->name_count && p->verdict_bits && !(p->verdict_bits & 1u << DANE_VERIFIED))
+		fault(r, SECTION_POLICY, i, "names are those of verified clients: verdicts must have verified in it");
+	if (p->lane_ms && !p->name_count && !p->lane_after)
+		fault(r, SECTION_POLICY, i, "lane needs names, or lane-after: anyone can sign a zone of his own");
+	if (p->lane_after && !p->lane_ms)
+		fault(r, SECTION_POLICY, i, "lane-after is set, but lane is not: how long is it?");
+	if (p->lane_days > p->lane_after)
+		fault(r, SECTION_POLICY, i, "lane-days = %u needs lane-after of at least as many sessions", p->lane_days);
+}
+
+/* Only TLS brings a certificate. */
+static void check_client_dane(struct config_reading *r, size_t i)
+{
+	const struct config_listener *l = &r->c->listeners[i];
+
+	if (l->certificate_count)
+		return;
+	if (l->client_dane != CONFIG_CLIENT_OFF)
+		fault(r, SECTION_LISTENER, i, "client-dane needs certificates: a client shows its own in TLS");
+	for (size_t k = 0; k < l->policy_count; k++) {
+		const struct config_policy *p = &r->c->policies[l->policies[k]];
+
+		if (p->client_dane != CONFIG_CLIENT_AS_LISTENER && p->client_dane != CONFIG_CLIENT_OFF)
+			fault(r, SECTION_LISTENER, i, "policy \"%.60s\" with client-dane needs certificates here", p->name);
+	}
+}
+
 void config_check(struct config_reading *r)
 {
 	size_t i;
@@ -310,4 +380,8 @@ void config_check(struct config_reading *r)
 	check_loops(r);
 	for (i = 0; i < r->c->backend_count; i++)
 		check_backend_tls(r, i);
+	for (i = 0; i < r->c->policy_count; i++)
+		check_policy(r, i);
+	for (i = 0; i < r->c->listener_count; i++)
+		check_client_dane(r, i);
 }

@@ -23,6 +23,7 @@ const struct config_section config_sections[SECTION_COUNT] = {
 	[SECTION_CERTIFICATE] = TITLED("certificate", config_certificate, certificates, certificate_count),
 	[SECTION_BACKEND] = TITLED("backend", config_backend, backends, backend_count),
 	[SECTION_POOL] = TITLED("pool", config_pool, pools, pool_count),
+	[SECTION_POLICY] = TITLED("policy", config_policy, policies, policy_count),
 	[SECTION_LISTENER] = TITLED("listener", config_listener, listeners, listener_count),
 };
 
@@ -30,6 +31,7 @@ const struct config_section config_sections[SECTION_COUNT] = {
 _Static_assert(offsetof(struct config_certificate, name) == 0, "name first");
 _Static_assert(offsetof(struct config_backend, name) == 0, "name first");
 _Static_assert(offsetof(struct config_pool, name) == 0, "name first");
+_Static_assert(offsetof(struct config_policy, name) == 0, "name first");
 _Static_assert(offsetof(struct config_listener, name) == 0, "name first");
 
 #define ROW(section, type, name, kind, field, ...) \
@@ -44,6 +46,7 @@ _Static_assert(offsetof(struct config_listener, name) == 0, "name first");
 #define CERTIFICATE(...) ROW(CERTIFICATE, config_certificate, __VA_ARGS__)
 #define BACKEND(...) ROW(BACKEND, config_backend, __VA_ARGS__)
 #define POOL(...) ROW(POOL, config_pool, __VA_ARGS__)
+#define POLICY(...) ROW(POLICY, config_policy, __VA_ARGS__)
 #define LISTENER(...) ROW(LISTENER, config_listener, __VA_ARGS__)
 /* the count of a list, the port of an endpoint */
 #define AND(type, field) .more = offsetof(struct type, field)
@@ -76,12 +79,15 @@ const struct config_setting config_settings[] = {
 	TLS("ciphers", TEXT, ciphers, .min = 1, .max = 1024),
 	TLS("ciphersuites", TEXT, ciphersuites, .min = 1, .max = 1024),
 	TLS("groups", TEXT, groups, .min = 1, .max = 1024),
+	TLS("client-id-extension", NUMBER, client_id_extension, .max = 65535, .def = "0"),
 
 	LIMITS("sessions", NUMBER, sessions, .min = 1, .max = 1000000, .def = "10000"),
 	LIMITS("handshakes", NUMBER, handshakes, .min = 1, .max = 100000, .def = "1000"),
 	LIMITS("errors", NUMBER, errors, .min = 1, .max = 1000, .def = "20"),
 	LIMITS("pipelined", NUMBER, pipelined, .min = 1, .max = 100, .def = "50"),
 	LIMITS("relay-buffer", SIZE, relay_buffer, .min = 16 * K, .max = 64 * MB, .def = "256k"),
+	LIMITS("client-judgements", NUMBER, client_judgements, .min = 1, .max = 100000, .def = "250"),
+	LIMITS("client-cache", NUMBER, client_cache, .max = 1000000, .def = "4096"),
 
 	TIMEOUTS("proxy-header", TIME, proxy_header, .min = 100 * MS, .max = M, .def = "5s"),
 	TIMEOUTS("command", TIME, command, .min = 100 * MS, .max = H, .def = "300s"),
@@ -95,6 +101,7 @@ const struct config_setting config_settings[] = {
 	TIMEOUTS("backend-reply", TIME, backend_reply, .min = 100 * MS, .max = H, .def = "300s"),
 	TIMEOUTS("backend-final", TIME, backend_final, .min = 100 * MS, .max = 2 * H, .def = "600s"),
 	TIMEOUTS("route", TIME, route, .min = 100 * MS, .max = H, .def = "30s"),
+	TIMEOUTS("client-verdict", TIME, client_verdict, .min = 100 * MS, .max = 2 * M, .def = "10s"),
 	TIMEOUTS("drain", TIME, drain, .max = 24 * H, .def = "600s"),
 
 	HEALTH("interval", TIME, interval_ms, .min = 100 * MS, .max = H, .def = "5s"),
@@ -128,6 +135,18 @@ const struct config_setting config_settings[] = {
 	POOL("backends", REFS, backends, AND(config_pool, backend_count), .target = SECTION_BACKEND, .required = true),
 	POOL("balance", CHOICE, balance, .choices = "least-connections|client-hash", .def = "least-connections"),
 
+	POLICY("networks", PREFIXES, networks, AND(config_policy, network_count)),
+	POLICY("names", WORDS, names, AND(config_policy, name_count), .min = 1, .max = 253),
+	POLICY("verdicts", WORDS, verdicts, AND(config_policy, verdict_count), .min = 1, .max = 20),
+	POLICY("client-dane", CHOICE, client_dane, .choices = "off|observe|enforce|require|listener", .def = "listener"),
+	POLICY("relay", CHOICE, relay, .choices = "guard|splice", .def = "guard"),
+	POLICY("pool", REFS, pool, AND(config_policy, pool_count), .target = SECTION_POOL),
+	POLICY("sessions", NUMBER, sessions, .max = 1000000, .def = "0"),
+	POLICY("max-size", SIZE, max_size, .max = 1ull << 40, .def = "0"),
+	POLICY("lane", TIME, lane_ms, .max = 30 * 24 * H, .def = "0s"),
+	POLICY("lane-after", NUMBER, lane_after, .max = 1000000, .def = "0"),
+	POLICY("lane-days", NUMBER, lane_days, .max = 60, .def = "0"),
+
 	LISTENER("hostname", HOSTNAME, hostname),
 	LISTENER("address", ADDRESSES, addresses, AND(config_listener, address_count), .def = "::"),
 	LISTENER("port", NUMBER, port, .min = 1, .max = 65535, .def = "25"),
@@ -139,6 +158,8 @@ const struct config_setting config_settings[] = {
 	LISTENER("greet-delay", TIME, greet_delay_ms, .max = M, .def = "0s"),
 	LISTENER("newline", CHOICE, newline, .choices = "reject|normalize|pass", .def = "reject"),
 	LISTENER("max-size", SIZE, max_size, .max = 1ull << 40, .def = "0"),
+	LISTENER("client-dane", CHOICE, client_dane, .choices = "off|observe|enforce|require", .def = "off"),
+	LISTENER("policies", REFS, policies, AND(config_listener, policy_count), .target = SECTION_POLICY),
 };
 const size_t config_setting_count = sizeof(config_settings) / sizeof(config_settings[0]);
 

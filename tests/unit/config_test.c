@@ -87,6 +87,19 @@ static void dump_listener(FILE *out, const struct config *c, const struct config
 		(unsigned long long)l->max_size);
 }
 
+static void dump_policy(FILE *out, const struct config *c, const struct config_policy *p)
+{
+	char buf[NET_TEXT_MAX];
+
+	fprintf(out, "policy %s@%d networks=", p->name, p->line);
+	for (size_t i = 0; i < p->network_count; i++)
+		fprintf(out, "%s%s/%u", i ? "," : "", net_ip_text(&p->networks[i].ip, buf), p->networks[i].len);
+	dump_names(out, "names", p->names, p->name_count);
+	fprintf(out, " verdicts=%x client-dane=%d relay=%d pool=%s sessions=%u max-size=%llu lane=%u/%u/%u\n", p->verdict_bits,
+		p->client_dane, p->relay, p->pool_count ? c->pools[p->pool[0]].name : "-", p->sessions,
+		(unsigned long long)p->max_size, p->lane_ms, p->lane_after, p->lane_days);
+}
+
 static void dump(FILE *out, const struct config *c)
 {
 	const struct config_timeouts *t = &c->timeouts;
@@ -121,8 +134,17 @@ static void dump(FILE *out, const struct config *c)
 			fprintf(out, "%s%s", j ? "," : "", c->backends[c->pools[i].backends[j]].name);
 		fputc('\n', out);
 	}
-	for (i = 0; i < c->listener_count; i++)
+	for (i = 0; i < c->policy_count; i++)
+		dump_policy(out, c, &c->policies[i]);
+	for (i = 0; i < c->listener_count; i++) {
 		dump_listener(out, c, &c->listeners[i]);
+		fprintf(out, "client %s dane=%d policies=", c->listeners[i].name, c->listeners[i].client_dane);
+		for (j = 0; j < c->listeners[i].policy_count; j++)
+			fprintf(out, "%s%s", j ? "," : "", c->policies[c->listeners[i].policies[j]].name);
+		fputc('\n', out);
+	}
+	fprintf(out, "judging judgements=%u cache=%u verdict=%u extension=%u\n", c->limits.client_judgements, c->limits.client_cache,
+		t->client_verdict, c->tls.client_id_extension);
 }
 
 static char *dumped(const struct config *c)
@@ -191,6 +213,16 @@ static const struct {
 	    "pool p@21 balance=1 backends=b,a\n",
 	    "listener l@23 hostname=other.example.net address=192.0.2.25,2001:db8::25 port=2525 certificates=wild.card_2,mx1 pool=p"
 	    " require-tls=1 proxy=1 proxy-from=10.0.0.0/104,2001:db8::/32 greet-delay=6000 newline=1 max-size=52428800\n" } },
+	/* policies, every default and everything set */
+	{ "hostname = a.b\nbackend a { address = 10.0.0.5 }\npool p { backends = a }\npool q { backends = a }\ncertificate c { chain = /c key = /k }\n"
+	  "policy one { }\npolicy two { networks = {10.0.0.0/8, \"2001:db8::/32\"} names = {Mail.A.Example., .B.example} verdicts = {verified, mismatch}\n"
+	  " client-dane = require relay = splice pool = q sessions = 5 max-size = 1k lane = 2d lane-after = 9 lane-days = 3 }\n"
+	  "listener l { pool = p certificates = c client-dane = enforce policies = {two, one} }\n"
+	  "tls { client-id-extension = 65486 } limits { client-judgements = 7 client-cache = 0 } timeouts { client-verdict = 2s }",
+	  { "policy one@6 networks= names= verdicts=0 client-dane=4 relay=0 pool=- sessions=0 max-size=0 lane=0/0/0\n",
+	    "policy two@7 networks=10.0.0.0/104,2001:db8::/32 names=mail.a.example,.b.example verdicts=12 client-dane=3 relay=1 pool=q sessions=5"
+	    " max-size=1024 lane=172800000/9/3\n", "client l dane=2 policies=two,one\n", "judging judgements=7 cache=0 verdict=2000 extension=65486\n" } },
+	{ LEAST, { "client l dane=0 policies=\n", "judging judgements=250 cache=4096 verdict=10000 extension=0\n" } },
 	/* sections in any order, lines that end in CRLF, a byte order mark */
 	{ "\xef\xbb\xbf" "listener l { pool = p }\r\npool p { backends = a }\r\nbackend a { address = 10.0.0.5 }\r\n"
 	  "limits { sessions = 5 }\r\nlimits { errors = 6 }\r\nhostname = mx1.example.net",
@@ -254,6 +286,19 @@ static const struct {
 	{ LEAST "front { steer = on }", "t.conf:5: front: steer = \"on\" is neither yes nor no\n" },
 	{ LEAST "front { interfaces = sixteen-letters. }", "t.conf:5: front: interfaces = \"sixteen-letters.\" is not a name of 1 to 15 bytes\n" },
 	{ LEAST "tls { groups = \"\" }", "t.conf:5: tls: groups = \"\" is empty\n" },
+	{ LEAST "policy x { names = {\"a b\", \"..c\"} verdicts = {verifed, mismatch} }", "t.conf:5: policy \"x\": names: a b is no host name, and not \".\" and one\n"
+		"t.conf:5: policy \"x\": names: ..c is no host name, and not \".\" and one\n"
+		"t.conf:5: policy \"x\": verdicts: verifed is not one of: verified, none, insecure, mismatch, lookup_failed. Did you mean \"verified\"?\n"
+		"t.conf:5: policy \"x\": names are those of verified clients: verdicts must have verified in it\n" },
+	{ LEAST "policy x { lane = 1h pool = {p, q} }\npool q { backends = a }\npolicy y { lane-after = 3 lane-days = 4 }",
+	  "t.conf:5: policy \"x\": pool takes one value\n"
+	  "t.conf:5: policy \"x\": lane needs names, or lane-after: anyone can sign a zone of his own\n"
+	  "t.conf:7: policy \"y\": lane-after is set, but lane is not: how long is it?\n"
+	  "t.conf:7: policy \"y\": lane-days = 4 needs lane-after of at least as many sessions\n" },
+	{ LEAST "policy x { client-dane = observe }\npolicy y { client-dane = off }\nlistener m { pool = p port = 26 client-dane = require policies = {x, y} }",
+	  "t.conf:7: listener \"m\": client-dane needs certificates: a client shows its own in TLS\n"
+	  "t.conf:7: listener \"m\": policy \"x\" with client-dane needs certificates here\n" },
+	{ LEAST "policy x { client-dane = on }", "t.conf:5: policy \"x\": client-dane = \"on\" is not one of: off, observe, enforce, require, listener\n" },
 	{ LEAST "backend b { address = \"a b\" }", "t.conf:5: backend \"b\": address = \"a b\" is not HOST:PORT or ADDRESS:PORT, like"
 		" mx-a.example.net:25, 10.0.0.5:25 or [2001:db8::5]:25\n" },
 	{ LEAST "listener m { address = 192.0.2.1:25 port = 26 pool = p }", "t.conf:5: listener \"m\": address = \"192.0.2.1:25\" is not an address,"

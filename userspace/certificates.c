@@ -74,7 +74,8 @@ static int load_listener(const struct config *cfg, const struct config_listener 
 					   .ticket_secret_len = secret->len,
 					   .ciphers = cfg->tls.ciphers,
 					   .ciphersuites = cfg->tls.ciphersuites,
-					   .groups = cfg->tls.groups };
+					   .groups = cfg->tls.groups,
+					   .client_id_extension = cfg->tls.client_id_extension };
 	if (!r)
 		r = tls_server_new(&set, out, err, err_size);
 	if (!r && err[0]) {

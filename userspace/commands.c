@@ -66,7 +66,7 @@ static bool keep_helo(struct session *s, const struct smtp_command *c)
 /* Before TLS no backend is bothered: what all that are up can do is announced, and STARTTLS. */
 static enum command_result hello_from_pool(struct session *s)
 {
-	backend_pool_floor(s->env->backends, s->listener->cfg->pool, &s->relay.caps);
+	backend_pool_floor(s->env->backends, session_pool(s), &s->relay.caps);
 	relay_answer_hello(&s->relay, s->esmtp);
 	return COMMAND_DONE;
 }
@@ -75,8 +75,15 @@ static enum command_result on_hello(struct session *s, const struct heard *h)
 {
 	if (!keep_helo(s, &h->cmd))
 		return refuse(s, REPLY_bad_argument);
+	/*
+	 * The answer waits for the verdict on the client: its name is one that may prove who it is, the backend hears the
+	 * verdict in the PROXY header before it says anything, and nothing was promised to anybody yet.  A client whose mail
+	 * will be refused is told so at MAIL, where every sender makes a bounce of it; no backend is bothered with it.
+	 */
+	if (session_must_judge(s))
+		return COMMAND_JUDGE;
 	if (!s->has_backend)
-		return offers_starttls(s) ? hello_from_pool(s) : COMMAND_ROUTE;
+		return offers_starttls(s) || session_refusal(s) != REPLY_COUNT ? hello_from_pool(s) : COMMAND_ROUTE;
 	if (!s->hello_fresh)
 		return forward(s, h, s->esmtp ? EXPECT_EHLO : EXPECT_HELO);
 	s->hello_fresh = false;
@@ -100,6 +107,7 @@ static bool take_handshake(struct session *s)
 static void forget_clear_text(struct session *s)
 {
 	session_drop_backend(s);
+	session_leave_policy(s);
 	relay_reset(&s->relay);
 	free(s->helo);
 	s->helo = NULL;
@@ -132,8 +140,10 @@ static enum command_result on_starttls(struct session *s, const struct heard *h)
 	relay_answer(&s->relay, REPLY_starttls_go);
 	struct tls *tls = tls_accept_new(s->listener->tls, &s->client.out);
 
-	if (!tls)
+	if (!tls || session_ask_certificate(s, tls)) {
+		tls_free(tls);
 		return end(s, END_internal, REPLY_COUNT);
+	}
 	leg_start_tls(&s->client, tls);
 	return COMMAND_TLS;
 }
@@ -142,8 +152,13 @@ static enum command_result on_starttls(struct session *s, const struct heard *h)
 
 static enum command_result on_mail(struct session *s, const struct heard *h)
 {
-	uint64_t max = s->listener->cfg->max_size;
+	uint64_t max = s->relay.set->max_size;
+	enum reply refusal = session_refusal(s);
 
+	if (refusal != REPLY_COUNT) {
+		s->verdict->refused = true;
+		return refuse(s, refusal);
+	}
 	if (max && h->cmd.size_given && h->cmd.size > max)
 		return refuse(s, REPLY_too_big);
 	/* RFC 8689 4.1: only where it was offered, inside TLS and over a verified leg */
@@ -178,7 +193,7 @@ static enum command_result discard(struct session *s, const struct heard *h, enu
 
 static enum command_result on_bdat(struct session *s, const struct heard *h)
 {
-	uint64_t max = s->listener->cfg->max_size;
+	uint64_t max = s->relay.set->max_size;
 
 	if (!s->has_backend)
 		return discard(s, h, REPLY_mail_first);
@@ -274,7 +289,8 @@ static const struct row {
 static enum command_result dispatch(struct session *s, const struct heard *h)
 {
 	const struct row *row = &rows[h->cmd.verb];
-	bool clear_refused = s->listener->cfg->require_tls && !s->client.tls && !(row->flags & IN_CLEAR_TOO);
+	bool tls_required = s->listener->cfg->require_tls || s->ask.mode == CONFIG_CLIENT_REQUIRE;
+	bool clear_refused = tls_required && !s->client.tls && !(row->flags & IN_CLEAR_TOO);
 
 	if (clear_refused && h->cmd.verb == SMTP_BDAT)
 		return discard(s, h, REPLY_tls_required);

@@ -211,7 +211,8 @@ int daemon_prepare(const struct config *cfg, struct daemon **out, char *err, siz
 	d->backends = backends_new(cfg);
 	d->tls = calloc(cfg->listener_count + 1, sizeof(*d->tls));
 	d->running = calloc(d->workers, sizeof(*d->running));
-	if (!d->backends || !d->tls || !d->running)
+	d->shared.policy_sessions = calloc(cfg->policy_count + 1, sizeof(uint32_t));
+	if (!d->backends || !d->tls || !d->running || !d->shared.policy_sessions)
 		r = -ENOMEM;
 	if (!r)
 		r = certificates_load(cfg, d->tls, err, err_size);
@@ -233,8 +234,18 @@ int daemon_prepare(const struct config *cfg, struct daemon **out, char *err, siz
 	return r;
 }
 
+static bool judges_clients(const struct config *cfg)
+{
+	for (size_t i = 0; i < cfg->listener_count; i++)
+		if (policy_asks(cfg, &cfg->listeners[i]))
+			return true;
+	return false;
+}
+
 static bool looks_up(const struct config *cfg)
 {
+	if (judges_clients(cfg))
+		return true;
 	for (size_t i = 0; i < cfg->backend_count; i++)
 		if (cfg->backends[i].tls == CONFIG_TLS_DANE)
 			return true;
@@ -274,7 +285,8 @@ int daemon_start(struct daemon *d, char *err, size_t err_size)
 					       .dns = d->dns,
 					       .fds = &d->fds[w * n],
 					       .fd_counts = &d->fd_counts[w * n],
-					       .tls = d->tls };
+					       .tls = d->tls,
+					       .judges_clients = judges_clients(d->cfg) };
 		int r = worker_start(&set, &d->running[w], err, err_size);
 
 		if (r)
@@ -379,6 +391,7 @@ void daemon_free(struct daemon *d, bool detach)
 	certificates_unref(d->cfg, d->tls);
 	free(d->tls);
 	free(d->running);
+	free(d->shared.policy_sessions);
 	backends_free(d->backends);
 	pthread_mutex_destroy(&d->tls_lock);
 	free(d);

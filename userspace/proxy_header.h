@@ -41,15 +41,16 @@ struct proxy_facts {
 	const char *sni;
 	const char *alpn;
 	/* a client certificate: */
-	bool cert_seen;	    /* in this connection */
+	bool cert_seen;	    /* in this connection, or in the one whose session was resumed */
+	bool cert_resumed;  /* the latter */
 	bool cert_verified; /* by DANE or CA, as policy says */
 	const char *cert_cn;
-	/* a verdict of client DANE, for custom TLV 0xE1 ("verified name"); NULL: none */
+	/* a verdict of client DANE, for custom TLV 0xE1 ("verified:mail.example", "none"); NULL: not asked */
 	const char *dane_verdict;
 };
 /*
- * Version 2 within budget bytes in all: addresses always, and the CRC32C that ends it; SSL (version, cipher,
- * CN), the DANE verdict, ALPN, AUTHORITY, in this order, each that fits what the others left.  out has
+ * Version 2 within budget bytes in all: addresses always, and the CRC32C that ends it; SSL (version, cipher), the
+ * DANE verdict, the CN, ALPN, AUTHORITY, in this order, each that fits what the others left.  out has
  * PROXY_HEADER_MAX bytes.  Returns the length.
  */
 size_t proxy_header_write_v2(uint8_t *out, size_t budget, const struct proxy_facts *f);

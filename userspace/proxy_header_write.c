@@ -44,9 +44,11 @@ static struct choice choose(size_t left, const struct proxy_facts *f)
 	if (c.ssl) {
 		c.version = take_text(&c, f->tls_version);
 		c.cipher = take_text(&c, f->tls_cipher);
-		c.cn = f->cert_seen ? take_text(&c, f->cert_cn) : NULL;
 	}
+	/* before the CN, whose length is the client's choice: it could push the verdict out */
 	c.dane_verdict = take_text(&c, f->dane_verdict);
+	if (c.ssl && f->cert_seen)
+		c.cn = take_text(&c, f->cert_cn);
 	c.alpn = take_text(&c, f->alpn);
 	c.authority = take_text(&c, f->sni);
 	return c;
@@ -70,7 +72,7 @@ static uint8_t *put_ssl(uint8_t *at, const struct choice *c, const struct proxy_
 	uint8_t *end, fixed[5] = { PROXY_CLIENT_SSL };
 
 	if (f->cert_seen)
-		fixed[0] |= PROXY_CLIENT_CERT_CONN | PROXY_CLIENT_CERT_SESS;
+		fixed[0] |= f->cert_resumed ? PROXY_CLIENT_CERT_SESS : PROXY_CLIENT_CERT_CONN | PROXY_CLIENT_CERT_SESS;
 	proxy_put32(fixed + 1, !(f->cert_seen && f->cert_verified)); /* 0 only for one presented and verified */
 	end = put_tlv(at, PROXY_TLV_SSL, fixed, sizeof(fixed));
 	end = put_text(end, PROXY_TLV_SSL_VERSION, c->version);

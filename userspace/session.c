@@ -25,6 +25,7 @@ static const struct {
 	[WAIT_PREGREET] = { "greet delay", 0, END_NOT_YET, REPLY_COUNT }, /* the listener's greet delay; its end is no fault */
 	[WAIT_COMMAND] = { "command", TIMEOUT(command), END_idle_timeout, REPLY_timed_out },
 	[WAIT_HANDSHAKE] = { "handshake", TIMEOUT(handshake), END_handshake_timeout, REPLY_COUNT },
+	[WAIT_VERDICT] = { "client verdict", TIMEOUT(client_verdict), END_NOT_YET, REPLY_COUNT }, /* a verdict too: lookup_failed */
 	[WAIT_CONNECT] = { "backend connect", TIMEOUT(backend_connect), END_NOT_YET, REPLY_COUNT }, /* the next backend's turn */
 	[WAIT_BACKEND_BANNER] = { "backend banner", TIMEOUT(backend_banner), END_NOT_YET, REPLY_COUNT },
 	[WAIT_REPLY] = { "backend reply", TIMEOUT(backend_reply), END_backend_timeout, REPLY_backend_lost },
@@ -114,6 +115,7 @@ int session_new(struct session_env *env, struct session_listener *listener, int 
 	s->peer = *peer;
 	s->local = *local;
 	s->end = END_NOT_YET;
+	s->policy = -1;
 	s->t_start = ring_now(env->ring);
 	s->timer.fire = on_timer;
 	leg_init(&s->client, env->io, LEG_CLIENT, on_wake);
@@ -145,6 +147,8 @@ static void session_free(struct session *s)
 	stats_add(s->env->stats, COUNT_sessions_open, -1);
 	__atomic_sub_fetch(&s->env->shared->sessions, 1, __ATOMIC_RELAXED);
 	session_end_route(s);
+	session_leave_policy(s);
+	free(s->verdict);
 	free(s->helo);
 	free(s);
 }
@@ -192,6 +196,7 @@ static void log_session(struct session *s)
 	logline_str(&l, "backend_tls", s->backend_tls);
 	if (s->backend_tls && s->backend_record >= 0)
 		logline_u64(&l, "backend_record", (uint64_t)s->backend_record);
+	session_log_client(s, &l);
 	logline_str(&l, "relay", "guard");
 	logline_u64(&l, "cmds", s->commands);
 	logline_u64(&l, "errors", s->errors);
@@ -242,11 +247,21 @@ size_t session_list(const struct session_env *env, struct session_view *out, siz
 
 /* ---- ending ---- */
 
+/* A client that went away after its mail was refused ended for that reason. */
+static enum end_reason refused_or(const struct session *s, enum end_reason reason)
+{
+	if (!s->verdict || !s->verdict->refused || (reason != END_quit && reason != END_client_closed))
+		return reason;
+	return s->verdict->answer == POLICY_LATER ? END_client_lookup : END_client_refused;
+}
+
 enum step_result session_end(struct session *s, enum end_reason reason, enum reply reply)
 {
 	if (s->end != END_NOT_YET)
 		return STEP_DONE;
+	reason = refused_or(s, reason);
 	s->end = (uint8_t)reason;
+	session_end_judging(s);
 	if (reply != REPLY_COUNT && !s->client.error) {
 		char text[REPLY_MAX];
 

@@ -3,7 +3,7 @@
  * A session: one client from accept to close.  Its life is a chain of named steps (the table stands in
  * steps.c); each returns MORE, WAIT or DONE, one loop runs them, and one place ends, counts and logs.
  *
- *   proxy_header -> pregreet -> banner -> dialogue <-> handshake        (steps.c)
+ *   proxy_header -> pregreet -> banner -> dialogue <-> handshake, judge  (steps.c)
  *                                            ^  \--> route --/
  *                                            every step --> farewell --> closing
  *
@@ -18,9 +18,12 @@
 #include <stdint.h>
 
 #include "userspace/backend.h"
+#include "userspace/client_dane.h"
 #include "userspace/config.h"
 #include "userspace/leg.h"
+#include "userspace/log.h"
 #include "userspace/nexthop.h"
+#include "userspace/policy.h"
 #include "userspace/relay.h"
 #include "userspace/stats.h"
 #include "userspace/timer.h"
@@ -28,13 +31,17 @@
 /* What all workers share; counted with relaxed atomics. */
 struct session_shared {
 	uint32_t sessions, handshakes;
+	uint32_t judgements;	   /* of clients, that wait for the DNS */
+	uint32_t *policy_sessions; /* per policy: those that it was chosen for; NULL without policies */
 };
 
 /* A listener as one worker serves it. */
 struct session_listener {
 	const struct config_listener *cfg;
 	struct relay_settings relay;
+	struct relay_settings *policy_relay; /* per policy: relay as it changes it; NULL without policies */
 	struct tls_server *tls; /* NULL: STARTTLS is not offered; swapped by a reload, sessions keep what they have */
+	bool asks;		/* policy_asks(): some client of it may be asked for a certificate */
 };
 
 /* What a worker gives its sessions. */
@@ -46,6 +53,7 @@ struct session_env {
 	struct stats *stats;
 	struct backends *backends;
 	struct session_shared *shared;
+	struct client_dane *client_dane; /* NULL: no listener asks clients */
 	struct session *sessions; /* all of this worker's */
 	bool draining;		  /* no new mail: 421 at the next idle point */
 	uint64_t next_id;
@@ -59,6 +67,7 @@ enum session_step {
 	STEP_BANNER,
 	STEP_DIALOGUE,
 	STEP_HANDSHAKE,
+	STEP_JUDGE,
 	STEP_ROUTE,
 	STEP_FAREWELL,
 	STEP_CLOSING
@@ -71,6 +80,7 @@ enum session_wait {
 	WAIT_PREGREET,
 	WAIT_COMMAND,
 	WAIT_HANDSHAKE,
+	WAIT_VERDICT,
 	WAIT_CONNECT,
 	WAIT_BACKEND_BANNER,
 	WAIT_REPLY,
@@ -85,9 +95,20 @@ enum session_wait {
 struct session_route {
 	struct nexthop hop;
 	struct proxy_facts facts;
+	char verdict[DANE_NAME_MAX + 16]; /* facts.dane_verdict */
 	struct backend_tried tried;
 	bool unverified; /* a try ended because verification failed */
 	uint64_t deadline;
+};
+
+/* What a session keeps whose client was asked for a certificate; the others have none of it. */
+struct session_verdict {
+	struct client_judging *judging; /* waits for the DNS */
+	bool known;			/* ->judgement and ->answer are */
+	bool refused;			/* a MAIL was */
+	uint8_t answer;			/* enum policy_answer */
+	uint64_t t_begin, ms;
+	struct client_judgement judgement;
 };
 
 struct session {
@@ -112,6 +133,9 @@ struct session {
 	bool tls_begun;	    /* the first byte behind STARTTLS was a TLS record's */
 	bool mail_waits;    /* a MAIL waits for a backend: refuse it with 451, not 421 */
 	bool farewell_said;
+	struct policy_ask ask;	 /* known from the banner on */
+	int16_t policy;		 /* the one that was chosen, by index; -1: none (yet) */
+	struct session_verdict *verdict; /* NULL: the client is not asked */
 	int8_t backend_record;	 /* the TLSA record that matched, from 0; -1 */
 	const char *backend_tls; /* "dane", "pin", "ca": how the backend's leg was verified or tried; "none": clear */
 	uint32_t epoch, wait_epoch; /* progress that renews a time-out */
@@ -165,6 +189,32 @@ void session_end_route(struct session *s);
 /* Drops the backend's leg (it must be reopened by STEP_ROUTE). */
 void session_drop_backend(struct session *s);
 
+/* ---- session_client.c: what DANE and policy say of the client ---- */
+
+/* Before the banner: is it asked for a certificate? */
+void session_ask_policy(struct session *s);
+/* At STARTTLS, for a client that is: sends a CertificateRequest with the handshake.  0 or -ENOMEM. */
+int session_ask_certificate(struct session *s, struct tls *tls);
+/* The handshake is over: a ticket may have brought the verdict. */
+void session_take_carried(struct session *s);
+/* True: EHLO has to wait for STEP_JUDGE. */
+static inline bool session_must_judge(const struct session *s)
+{
+	return s->verdict && s->client.tls && !s->verdict->known;
+}
+enum step_result session_judge(struct session *s);
+/* The reply to MAIL if the client's mail is not taken; REPLY_COUNT: it is. */
+enum reply session_refusal(const struct session *s);
+/* Chooses the policy if there is none yet; false: it has no room (session_end() was called). */
+bool session_choose_policy(struct session *s);
+void session_leave_policy(struct session *s);
+size_t session_pool(const struct session *s);
+/* What a backend is told of the client's certificate; strings live in the session. */
+void session_client_facts(struct session *s, struct proxy_facts *f);
+void session_log_client(const struct session *s, struct logline *l);
+/* The session is over: nobody waits for the verdict any more. */
+void session_end_judging(struct session *s);
+
 extern const struct session_step_row {
 	const char *name;
 	enum step_result (*run)(struct session *s);
@@ -175,6 +225,7 @@ enum command_result {
 	COMMAND_DONE,  /* one was consumed */
 	COMMAND_TAKEN, /* commands.c only: the same, by the handler itself */
 	COMMAND_ROUTE, /* it needs a backend first; it was not consumed */
+	COMMAND_JUDGE, /* it needs the verdict on the client first; it was not consumed */
 	COMMAND_TLS,   /* 220 was queued: the handshake begins */
 	COMMAND_END    /* session_end() was called */
 };

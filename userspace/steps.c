@@ -7,6 +7,7 @@
  *   banner         220, or 421 when no backend is up
  *   dialogue       commands, replies, bodies (relay.c, commands.c)
  *   handshake      TLS behind STARTTLS
+ *   judge          wait for the verdict on a client that was asked for its certificate (session_client.c)
  *   route          choose a backend and make it ready (nexthop.c), the next one if that fails
  *   farewell       let the last words out, read what is under way
  *   closing        both sockets down
@@ -98,6 +99,8 @@ static enum step_result step_banner(struct session *s)
 {
 	if (s->env->draining)
 		return session_end(s, END_shutdown, REPLY_shutting_down);
+	if (s->listener->asks)
+		session_ask_policy(s);
 	if (!backend_pool_up(s->env->backends, s->listener->cfg->pool))
 		return backend_pool_unverified(s->env->backends, s->listener->cfg->pool)
 			       ? session_end(s, END_backend_verify, REPLY_no_service)
@@ -150,6 +153,8 @@ static enum step_result after_command(struct session *s, enum command_result c)
 	switch (c) {
 	case COMMAND_ROUTE:
 		return go(s, STEP_ROUTE);
+	case COMMAND_JUDGE:
+		return go(s, STEP_JUDGE);
 	case COMMAND_TLS:
 		s->t_tls = ring_now(s->env->ring);
 		return go(s, STEP_HANDSHAKE);
@@ -241,6 +246,8 @@ static enum step_result step_handshake(struct session *s)
 	switch (leg_handshake(&s->client)) {
 	case TLS_DONE:
 		handshake_over(s);
+		if (s->verdict)
+			session_take_carried(s);
 		/* TLS 1.3: only our ticket waits to be sent, and the client speaks next: one segment less */
 		s->client.hold = strcmp(tls_facts(s->client.tls)->version, "TLSv1.3") == 0;
 		return go(s, STEP_DIALOGUE);
@@ -254,9 +261,16 @@ static enum step_result step_handshake(struct session *s)
 	}
 }
 
+static enum step_result step_judge(struct session *s)
+{
+	enum step_result r = session_judge(s);
+
+	return r == STEP_MORE ? go(s, STEP_DIALOGUE) : r;
+}
+
 /* ---- the way to a backend ---- */
 
-static void facts_of(const struct session *s, struct proxy_facts *f)
+static void facts_of(struct session *s, struct proxy_facts *f)
 {
 	const struct tls_facts *tls = s->client.tls ? tls_facts(s->client.tls) : NULL;
 
@@ -270,12 +284,14 @@ static void facts_of(const struct session *s, struct proxy_facts *f)
 	f->tls_cipher = tls->cipher;
 	f->sni = tls->sni;
 	f->alpn = tls->alpn;
+	if (s->verdict)
+		session_client_facts(s, f);
 }
 
 /* Nothing was promised to the client yet: it is told why, and comes again. */
 static enum step_result no_backend_left(struct session *s)
 {
-	if (s->route->unverified || backend_pool_unverified(s->env->backends, s->listener->cfg->pool))
+	if (s->route->unverified || backend_pool_unverified(s->env->backends, session_pool(s)))
 		return session_end(s, END_backend_verify, REPLY_backend_unverified);
 	return session_end(s, END_no_backend, s->mail_waits ? REPLY_no_backend : REPLY_no_service);
 }
@@ -284,7 +300,7 @@ static enum step_result try_next_backend(struct session *s)
 {
 	struct session_env *env = s->env;
 	struct session_route *route = s->route;
-	int i = backend_pick(env->backends, s->listener->cfg->pool, &s->peer.ip, &route->tried);
+	int i = backend_pick(env->backends, session_pool(s), &s->peer.ip, &route->tried);
 
 	if (i < 0 || ring_now(env->ring) >= route->deadline)
 		return no_backend_left(s);
@@ -311,6 +327,8 @@ static enum step_result try_next_backend(struct session *s)
 
 static enum step_result route_begin(struct session *s)
 {
+	if (s->listener->policy_relay && !session_choose_policy(s))
+		return STEP_DONE;
 	s->route = calloc(1, sizeof(*s->route));
 	if (!s->route)
 		return session_end(s, END_internal, REPLY_internal);
@@ -426,6 +444,7 @@ const struct session_step_row session_steps[] = {
 	[STEP_BANNER] = { "banner", step_banner },
 	[STEP_DIALOGUE] = { "dialogue", step_dialogue },
 	[STEP_HANDSHAKE] = { "handshake", step_handshake },
+	[STEP_JUDGE] = { "judge", step_judge },
 	[STEP_ROUTE] = { "route", step_route },
 	[STEP_FAREWELL] = { "farewell", step_farewell },
 	[STEP_CLOSING] = { "closing", step_closing },

@@ -45,7 +45,7 @@ struct worker {
 	size_t listener_count;
 	struct health *health;
 	struct resolver *resolver;
-	bool draining, done;
+	bool draining, judging_stopped, done;
 };
 
 /* What may be announced to clients if the backend announces it (SMTP keywords that pass unchanged). */
@@ -143,6 +143,8 @@ static void take_tls(struct worker *w, struct tls_server **fresh)
 		tls_server_unref(w->serve[i].tls);
 		w->serve[i].tls = fresh[i];
 		w->serve[i].relay.starttls = fresh[i];
+		for (size_t p = 0; w->serve[i].policy_relay && p < w->set.cfg->policy_count; p++)
+			w->serve[i].policy_relay[p].starttls = fresh[i];
 	}
 	free(fresh);
 }
@@ -232,6 +234,39 @@ static int begin_probing(struct worker *w)
 	return !w->health || (w->set.dns && !w->resolver) ? -ENOMEM : 0;
 }
 
+/* What strangers make us look up leaves room for what backends need. */
+static int begin_judging(struct worker *w)
+{
+	const struct config *cfg = w->set.cfg;
+	uint32_t third = cfg->dns.max_in_flight / 3 ? cfg->dns.max_in_flight / 3 : 1;
+	struct client_dane_settings set = { .dns = w->set.dns,
+					    .ring = w->env.ring,
+					    .stats = &w->stats,
+					    .in_flight = &w->set.shared->judgements,
+					    .in_flight_max = cfg->limits.client_judgements < third ? cfg->limits.client_judgements : third,
+					    .cache_max = cfg->limits.client_cache };
+
+	w->env.client_dane = client_dane_start(&set);
+	return w->env.client_dane ? 0 : -ENOMEM;
+}
+
+/* The listener's relay as each of its policies changes it. */
+static int set_policies(struct session_listener *s, const struct config *cfg)
+{
+	s->asks = policy_asks(cfg, s->cfg);
+	if (!s->cfg->policy_count)
+		return 0;
+	s->policy_relay = calloc(cfg->policy_count, sizeof(*s->policy_relay));
+	if (!s->policy_relay)
+		return -ENOMEM;
+	for (size_t p = 0; p < cfg->policy_count; p++) {
+		s->policy_relay[p] = s->relay;
+		if (cfg->policies[p].max_size)
+			s->policy_relay[p].max_size = cfg->policies[p].max_size;
+	}
+	return 0;
+}
+
 static int begin_listening(struct worker *w)
 {
 	const struct config *cfg = w->set.cfg;
@@ -241,7 +276,7 @@ static int begin_listening(struct worker *w)
 		total += (size_t)w->set.fd_counts[i];
 	w->listeners = calloc(total ? total : 1, sizeof(*w->listeners));
 	w->serve = calloc(cfg->listener_count ? cfg->listener_count : 1, sizeof(*w->serve));
-	if (!w->listeners || !w->serve)
+	if (!w->listeners || !w->serve || (w->set.judges_clients && begin_judging(w)))
 		return -ENOMEM;
 	for (size_t i = 0; i < cfg->listener_count; i++) {
 		struct session_listener *s = &w->serve[i];
@@ -254,16 +289,27 @@ static int begin_listening(struct worker *w)
 						    .buffer = cfg->limits.relay_buffer };
 		s->tls = w->set.tls[i] ? tls_server_ref(w->set.tls[i]) : NULL;
 		s->relay.starttls = s->tls;
+		if (set_policies(s, cfg))
+			return -ENOMEM;
 		for (int k = 0; k < w->set.fd_counts[i]; k++)
 			listener_start(&w->listeners[w->listener_count++], &w->env, s, w->set.fds[i][k]);
 	}
 	return w->set.probes ? begin_probing(w) : 0;
 }
 
+/* Once no session can want a verdict any more. */
+static void stop_judging(struct worker *w)
+{
+	if (!w->draining || w->env.sessions || !w->env.client_dane || w->judging_stopped)
+		return;
+	w->judging_stopped = true;
+	client_dane_stop(w->env.client_dane);
+}
+
 static bool finished(const struct worker *w)
 {
 	if (!w->draining || w->env.sessions || (w->health && !health_idle(w->health)) ||
-	    (w->resolver && !resolver_idle(w->resolver)))
+	    (w->resolver && !resolver_idle(w->resolver)) || (w->env.client_dane && !client_dane_idle(w->env.client_dane)))
 		return false;
 	for (size_t i = 0; i < w->listener_count; i++)
 		if (!w->listeners[i].stopped)
@@ -275,6 +321,7 @@ static void end(struct worker *w)
 {
 	health_free(w->health);
 	resolver_free(w->resolver);
+	client_dane_free(w->env.client_dane);
 	if (w->env.ring)
 		ring_free(w->env.ring);
 	if (w->env.wheel)
@@ -283,6 +330,8 @@ static void end(struct worker *w)
 		leg_io_free(&w->io);
 	for (size_t i = 0; w->serve && i < w->set.cfg->listener_count; i++)
 		tls_server_unref(w->serve[i].tls);
+	for (size_t i = 0; w->serve && i < w->set.cfg->listener_count; i++)
+		free(w->serve[i].policy_relay);
 	free(w->listeners);
 	free(w->serve);
 }
@@ -302,6 +351,7 @@ static void pin_to_cpu(const struct worker *w)
 static void run(struct worker *w)
 {
 	while (!finished(w)) {
+		stop_judging(w);
 		timer_advance(w->env.wheel, ring_now(w->env.ring));
 		uint32_t wait = timer_next(w->env.wheel, ring_now(w->env.ring));
 		int r = ring_run(w->env.ring, wait);

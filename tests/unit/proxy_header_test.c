@@ -244,9 +244,10 @@ static const uint8_t *find_tlv(const uint8_t *in, size_t in_len, int type, bool 
 static void v2_certificates(void **state)
 {
 	static const struct {
-		bool seen, verified;
+		bool seen, resumed, verified;
 		uint8_t client, verify;
-	} rows[] = { { false, false, 1, 1 }, { false, true, 1, 1 }, { true, false, 7, 1 }, { true, true, 7, 0 } };
+	} rows[] = { { false, false, false, 1, 1 }, { false, false, true, 1, 1 }, { true, false, false, 7, 1 }, { true, false, true, 7, 0 },
+		     { true, true, true, 5, 0 }, { true, true, false, 5, 1 }, { false, true, true, 1, 1 } };
 
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct proxy_facts f = example();
@@ -254,6 +255,7 @@ static void v2_certificates(void **state)
 		size_t len, value_len;
 
 		f.cert_seen = rows[i].seen;
+		f.cert_resumed = rows[i].resumed;
 		f.cert_verified = rows[i].verified;
 		f.cert_cn = "mail.example";
 		len = proxy_header_write_v2(out, PROXY_BUDGET_DEFAULT, &f);
@@ -305,8 +307,8 @@ static void v2_budgets(void **state)
 		{ 0x20, false, 28 + 7 + 8 },
 		{ 0x21, true, 28 + 7 + 8 + 10 },
 		{ 0x23, true, 28 + 7 + 8 + 10 + 25 },
-		{ 0x22, true, 28 + 7 + 8 + 10 + 25 + 11 },
-		{ 0xe1, false, 28 + 7 + 8 + 10 + 25 + 11 + 23 },
+		{ 0xe1, false, 28 + 7 + 8 + 10 + 25 + 11 },
+		{ 0x22, true, 28 + 7 + 8 + 10 + 25 + 11 + 23 },
 		{ 0x01, false, 28 + 7 + 8 + 10 + 25 + 11 + 23 + 27 },
 		{ 0x02, false, 28 + 7 + 8 + 10 + 25 + 11 + 23 + 27 + 29 },
 	};
@@ -316,8 +318,8 @@ static void v2_budgets(void **state)
 	size_t value_len, len;
 
 	f.cert_seen = f.cert_verified = true;
-	f.cert_cn = "12345678";				/* lengths rise, so that nothing later fits where */
-	f.dane_verdict = "01234567890123456789";	/* something before it does not */
+	f.dane_verdict = "12345678";			/* lengths rise, so that nothing later fits where */
+	f.cert_cn = "01234567890123456789";		/* something before it does not */
 	f.alpn = "012345678901234567890123";
 	f.sni = "01234567890123456789012345";
 	for (size_t budget = 0; budget < 300; budget++) {
@@ -329,7 +331,7 @@ static void v2_budgets(void **state)
 
 			if (budget >= rows[i].from)
 				assert_true(there);
-			else if (rows[i].type != 0x22) /* the only one shorter than one before it */
+			else if (rows[i].type != 0xe1) /* the only one shorter than one before it */
 				assert_false(there);
 		}
 	}

@@ -10,6 +10,7 @@
  *   "B: text"   the backend sends                                      "P ~ text" it was sent this, somewhere; taken
  *   "P."        no backend was bothered                                "+ms"      time passes
  *   "hold" "go" the DNS holds its answers back, gives them             "end reason"
+ *   "resumed" "full"  the handshake was so
  *   "again"     the client comes again with the ticket it has          "judged text"  the verdict, as log and backend see it
  */
 #include <setjmp.h>
@@ -310,6 +311,7 @@ static void come_again(struct world *w)
 	give_client(w);
 	SSL_SESSION_free(w->ticket);
 	w->ticket = SSL_get1_session(w->peer.ssl);
+	SSL_set_shutdown(w->peer.ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN); /* else SSL_free() spoils the ticket */
 	ended(w, "client_closed");
 	come(w);
 }
@@ -351,6 +353,8 @@ static void do_line(struct world *w, const char *line)
 		fake_dns_hold(line[0] == 'h');
 	else if (!strncmp(line, "dns ", 4))
 		tell_dns(line + 4);
+	else if (!strcmp(line, "resumed") || !strcmp(line, "full"))
+		assert_int_equal(tls_facts(w->env.sessions->client.tls)->resumed, line[0] == 'r');
 	else if (!strcmp(line, "again"))
 		come_again(w);
 	else if (!strncmp(line, "judged ", 7))
@@ -426,10 +430,10 @@ static const struct script scripts[] = {
 		"C: EHLO other.example", "P ~ EHLO other.example", "B: 250 farm", "S: 250 mx.example", "judged verified:mail.sender.example", "end client_closed" } },
 
 	{ "a ticket carries the verdict while the records live", "", "client-dane = require", 'o', OWNER "S", { TLS, "judged verified:mail.sender.example", "B up", "P ~ verified", "B: 220 farm", "P ~ EHLO", "B: 250 farm",
-		"S: 250 mx.example", "again", "dns " OWNER "F", TLS, "judged verified:mail.sender.example", TAKEN("verified:mail.sender.example") } },
-	{ "a refusal is carried too", "", "client-dane = require", '-', "", { TLS, "S: 250 mx.example", "again", TLS, REFUSED(UNVERIFIED), "end client_refused" } },
+		"S: 250 mx.example", "again", "dns " OWNER "F", TLS, "resumed", "judged verified:mail.sender.example", TAKEN("verified:mail.sender.example") } },
+	{ "a refusal is carried too", "", "client-dane = require", '-', "", { TLS, "S: 250 mx.example", "again", TLS, "resumed", REFUSED(UNVERIFIED), "end client_refused" } },
 	{ "a failed look-up is not", "", "client-dane = observe", 'o', OWNER "F", { TLS, "judged lookup_failed", "B up", "P ~ lookup_failed", "B: 220 farm", "P ~ EHLO", "B: 250 farm", "S: 250 mx.example",
-		"again", "dns " OWNER "S", TLS, "judged verified:mail.sender.example", TAKEN("verified:mail.sender.example") } },
+		"again", "dns " OWNER "S", TLS, "full", "judged verified:mail.sender.example", TAKEN("verified:mail.sender.example") } },
 
 	{ "the policy's pool, by name", "policy a { names = {mail.sender.example} pool = q }", "policies = a client-dane = observe", 'o', OWNER "S", { TLS, TAKEN("verified") } },
 	{ "the policy's size", "policy a { verdicts = {none} max-size = 1k }", "policies = a client-dane = observe", '-', "", { TLS, "B up", "P ~ none", "B: 220 farm", "P ~ EHLO", "B: 250-farm", "B: 250 SIZE 5000",

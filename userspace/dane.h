@@ -241,7 +241,7 @@ struct dane_question {
 	unsigned id;	/* to be given back with the answer */
 };
 
-/* A host somebody configured (a backend, a relay): the choice itself counts as secure. */
+/* set NULL: the defaults.  A host somebody configured (a backend, a relay): the choice itself counts as secure. */
 struct dane_plan *dane_plan_host(const struct dane_settings *set, const char *host, uint16_t port);
 /* All of RFC 7672 2.2 for a recipient domain: MX, order, each host. */
 struct dane_plan *dane_plan_domain(const struct dane_settings *set, const char *domain, uint16_t port);

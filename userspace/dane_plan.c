@@ -46,7 +46,8 @@ static struct dane_plan *plan_new(const struct dane_settings *set, uint16_t port
 {
 	struct dane_plan *p = must(calloc(1, sizeof(*p)));
 
-	p->set = *set;
+	if (set)
+		p->set = *set;
 	p->port = port;
 	return p;
 }

@@ -489,6 +489,20 @@ static void plan_of_many_addresses(void **state)
 	}
 }
 
+/* No settings are the defaults. */
+static void plan_without_settings(void **state)
+{
+	struct dane_plan *host = dane_plan_host(NULL, "b.example", 25), *domain = dane_plan_domain(NULL, "b.example", 25);
+	const char *zone = "b.example MX D;b.example A S 192.0.2.1;b.example AAAA D;_25._tcp.b.example TLSA D";
+
+	run_plan(host, zone, "a host without settings", 0);
+	run_plan(domain, zone, "a domain without settings", 0);
+	assert_int_equal(dane_plan_outcome(host)->hosts[0].address_count, 1);
+	assert_int_equal(dane_plan_outcome(domain)->hosts[0].address_count, 1);
+	dane_plan_free(host);
+	dane_plan_free(domain);
+}
+
 /* A duty lives as long as its shortest answer. */
 static void plan_ttl(void **state)
 {
@@ -867,6 +881,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(plan_rows),	      cmocka_unit_test(plan_of_no_domain),
 		cmocka_unit_test(plan_of_many_hosts), cmocka_unit_test(plan_of_many_addresses),
+		cmocka_unit_test(plan_without_settings),
 		cmocka_unit_test(plan_ttl),	      cmocka_unit_test(names),
 		cmocka_unit_test(wire_names),	      cmocka_unit_test(name_too_long_for_tlsa),
 		cmocka_unit_test(record_text),	      cmocka_unit_test(record_lengths),

@@ -34,8 +34,9 @@ static void print_status(const json_t *s)
 	printf("  %-12s %llu of %llu up\n", "backends", (unsigned long long)ctl_number(backends, "up"),
 	       (unsigned long long)ctl_number(backends, "total"));
 	if (json_is_object(validation))
-		printf("  %-12s %s: %s; %llu look-ups in flight\n", "validation", ctl_text(validation, "state"),
-		       ctl_text(validation, "text"), (unsigned long long)ctl_number(validation, "in_flight"));
+		printf("  %-12s %s; %llu look-ups in flight\n", "validation",
+		       *ctl_text(validation, "text") ? ctl_text(validation, "text") : "being proved for the first time",
+		       (unsigned long long)ctl_number(validation, "in_flight"));
 	else
 		print_line("validation", "not used: no policy needs DNSSEC");
 	print_sessions(json_object_get(s, "sessions"));

@@ -185,6 +185,34 @@ void backend_end(struct backends *b, size_t i)
 
 /* ---- health ---- */
 
+/* "PIPELINING SIZE=52428800 …" */
+static void caps_text(const struct smtp_caps *caps, char *out, size_t size)
+{
+	static const char *const names[] = {
+#define X(name) #name,
+		SMTP_CAPS(X)
+#undef X
+	};
+	size_t len = 0;
+
+	out[0] = 0;
+	for (size_t i = 0; i < SMTP_CAP_COUNT && len < size; i++) {
+		if (!(caps->have >> i & 1))
+			continue;
+		len += (size_t)snprintf(out + len, size - len, "%s%s", len ? " " : "", names[i]);
+		if (i == SMTP_CAP_SIZE && caps->size && len < size)
+			len += (size_t)snprintf(out + len, size - len, "=%llu", (unsigned long long)caps->size);
+	}
+}
+
+static void log_up(const struct backends *b, size_t i)
+{
+	char caps[256];
+
+	caps_text(&b->each[i].caps, caps, sizeof(caps));
+	log_info("backend %s is up (%s:%u; %s)", b->cfg->backends[i].name, b->cfg->backends[i].host, b->cfg->backends[i].port, caps);
+}
+
 static void set_state(struct backends *b, size_t i, enum backend_state to)
 {
 	struct backend *e = &b->each[i];
@@ -196,7 +224,7 @@ static void set_state(struct backends *b, size_t i, enum backend_state to)
 	e->good_probes = 0;
 	e->since_ms = now_ms();
 	if (to == BACKEND_UP)
-		log_info("backend %s is up", b->cfg->backends[i].name);
+		log_up(b, i);
 	else if (to != BACKEND_UNKNOWN)
 		log_warn("backend %s is out (%s): %s", b->cfg->backends[i].name, backend_state_name(to), e->why);
 }

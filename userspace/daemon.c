@@ -34,6 +34,7 @@ struct daemon {
 	struct worker **running;
 	unsigned running_count;
 	char io[128];			 /* how the first worker does its input and output */
+	char cpus_text[128];
 	bool leaving, draining;		 /* atomic */
 	uint64_t started_ms;
 	struct stats own;		 /* what no worker counts: reloads */
@@ -65,6 +66,20 @@ static void choose_cpus(struct daemon *d)
 	/* more workers than CPUs: they share, and none is tied to one */
 	for (unsigned i = n; i < d->workers; i++)
 		d->cpus[i] = -1;
+}
+
+/* The CPUs as ranges: " on CPUs 0-3,8-11". */
+static void say_cpus(struct daemon *d)
+{
+	size_t len = 0, size = sizeof(d->cpus_text);
+
+	for (unsigned w = 0, last; d->workers > 1 && w < d->workers && d->cpus[w] >= 0 && len < size; w = last + 1) {
+		for (last = w; last + 1 < d->workers && d->cpus[last + 1] == d->cpus[last] + 1;)
+			last++;
+		len += (size_t)snprintf(d->cpus_text + len, size - len, "%s%d", w ? "," : " on CPUs ", d->cpus[w]);
+		if (last > w && len < size)
+			len += (size_t)snprintf(d->cpus_text + len, size - len, "-%d", d->cpus[last]);
+	}
 }
 
 /* ---- the front ---- */
@@ -208,6 +223,7 @@ int daemon_prepare(const struct config *cfg, struct daemon **out, char *err, siz
 	d->cfg = cfg;
 	d->started_ms = now_ms();
 	choose_cpus(d);
+	say_cpus(d);
 	d->backends = backends_new(cfg);
 	d->tls = calloc(cfg->listener_count + 1, sizeof(*d->tls));
 	d->running = calloc(d->workers, sizeof(*d->running));
@@ -427,6 +443,11 @@ unsigned daemon_workers(const struct daemon *d)
 const char *daemon_io(const struct daemon *d)
 {
 	return d->io;
+}
+
+const char *daemon_cpus(const struct daemon *d)
+{
+	return d->cpus_text;
 }
 
 bool daemon_draining(const struct daemon *d)

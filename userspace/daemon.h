@@ -48,6 +48,7 @@ struct dns *daemon_dns(const struct daemon *d);	    /* NULL: nothing is looked u
 struct front *daemon_front(const struct daemon *d); /* NULL: none */
 unsigned daemon_workers(const struct daemon *d);
 const char *daemon_io(const struct daemon *d); /* "io_uring, …" of the first worker */
+const char *daemon_cpus(const struct daemon *d); /* " on CPUs 0-7", "" when they run anywhere */
 bool daemon_draining(const struct daemon *d);
 uint64_t daemon_uptime_ms(const struct daemon *d);
 /* The certificates a listener serves now, with a reference for the caller; NULL: it has none. */

@@ -36,7 +36,7 @@ static void look_at_validation(const struct daemon *d, struct reasons *r)
 	if (h.state == DNS_UNKNOWN)
 		because(r, "DNSSEC validation is not proved yet");
 	else if (h.state != DNS_VALIDATES)
-		because(r, "DNSSEC validation does not work: %s", h.text);
+		because(r, "DNSSEC: %s", h.text);
 }
 
 static void look_at_backends(const struct daemon *d, struct reasons *r)

@@ -20,6 +20,7 @@
 #include "userspace/control.h"
 #include "userspace/daemon.h"
 #include "userspace/log.h"
+#include "userspace/metrics.h"
 #include "userspace/privileges.h"
 
 #define BACKENDS_MAX 16 /* --backend on the command line */
@@ -117,34 +118,87 @@ static struct config *load_config(const struct options *o)
 
 /* ---- start ---- */
 
-static struct daemon *start(const struct config *cfg, struct control **control, char *err, size_t err_size)
+struct running {
+	struct daemon *daemon;
+	struct control *control;
+	struct metrics *metrics;
+};
+
+static void stop(struct running *r)
 {
-	struct daemon *d = NULL;
+	metrics_stop(r->metrics);
+	control_stop(r->control);
+	if (r->daemon)
+		daemon_free(r->daemon, true);
+}
+
+/* What needs root. */
+static int prepare(const struct config *cfg, struct running *r, char *err, size_t err_size)
+{
 	size_t count = 0;
+	int code = cfg->file ? 0 : certificates_make_own(cfg, err, err_size);
 
-	if (!cfg->file && certificates_make_own(cfg, err, err_size))
-		return NULL;
-	if (daemon_prepare(cfg, &d, err, err_size))
-		return NULL;
-	if (daemon_front(d))
-		log_info("front attached to %s", front_describe(daemon_front(d)));
+	if (!code)
+		code = daemon_prepare(cfg, &r->daemon, err, err_size);
+	if (!code)
+		code = metrics_open(cfg, &r->metrics, err, err_size);
+	if (code)
+		return code;
+	if (daemon_front(r->daemon))
+		log_info("front attached to %s", front_describe(daemon_front(r->daemon)));
 	const char **paths = daemon_paths(cfg, &count);
-	int r = paths ? privileges_start_opener(paths, count) : -ENOMEM;
 
+	code = paths ? privileges_start_opener(paths, count) : -ENOMEM;
 	free(paths);
-	if (r)
-		snprintf(err, err_size, "opener: %s", strerror(-r));
-	if (r || privileges_drop(cfg->user, cfg->state_dir, cfg->run_dir, err, err_size) ||
-	    daemon_start(d, err, err_size) || control_start(d, control, err, err_size)) {
-		daemon_free(d, true);
-		return NULL;
-	}
-	log_info("%u worker%s: %s", daemon_workers(d), daemon_workers(d) == 1 ? "" : "s", daemon_io(d));
+	if (code)
+		snprintf(err, err_size, "opener: %s", strerror(-code));
+	return code;
+}
+
+/* libunbound opens its files when it is first asked. */
+static int drop(const struct config *cfg, char *err, size_t err_size)
+{
+	const char *also[3];
+	size_t n = 0;
+
+	if (cfg->dns.trust_anchor_file)
+		also[n++] = cfg->dns.trust_anchor_file;
+	if (cfg->dns.root_hints_file)
+		also[n++] = cfg->dns.root_hints_file;
+	also[n] = NULL;
+	return privileges_drop(cfg->user, cfg->state_dir, cfg->run_dir, also, err, err_size);
+}
+
+static int start(const struct config *cfg, struct running *r, char *err, size_t err_size)
+{
+	int code = prepare(cfg, r, err, err_size);
+
+	if (!code)
+		code = drop(cfg, err, err_size);
+	if (!code)
+		code = daemon_start(r->daemon, err, err_size);
+	if (!code)
+		code = control_start(r->daemon, &r->control, err, err_size);
+	if (!code)
+		code = metrics_start(r->metrics, r->daemon, err, err_size);
+	if (code)
+		return code;
+	log_info("%u worker%s%s: %s", daemon_workers(r->daemon), daemon_workers(r->daemon) == 1 ? "" : "s",
+		 daemon_cpus(r->daemon), daemon_io(r->daemon));
 	log_info("sandbox: %s", privileges_sandbox());
-	return d;
+	if (cfg->metrics_listen)
+		log_info("metrics at http://%s/metrics, health at /healthz", cfg->metrics_listen);
+	return 0;
 }
 
 /* ---- signals ---- */
+
+/* For `systemctl status`, which shows it. */
+static void notify_ready(const struct daemon *d)
+{
+	sd_notifyf(0, "READY=1\nSTATUS=%u workers, %zu listeners, %zu backends; danelawctl status tells more", daemon_workers(d),
+		   daemon_config(d)->listener_count, daemon_config(d)->backend_count);
+}
 
 static void reload(struct daemon *d, struct control *control)
 {
@@ -159,7 +213,7 @@ static void reload(struct daemon *d, struct control *control)
 		log_info("reloaded certificates and lists");
 	}
 	control_reload_ends(control, err);
-	sd_notify(0, "READY=1");
+	notify_ready(d);
 }
 
 /* Waits for sessions to end, until the deadline or a second signal. */
@@ -169,7 +223,7 @@ static void drain(struct daemon *d, const sigset_t *signals)
 	struct timespec tick = { .tv_nsec = 50 * 1000 * 1000 };
 
 	log_info("stopping: no new sessions, those under way have %u s to end", left / 1000);
-	sd_notify(0, "STOPPING=1");
+	sd_notify(0, "STOPPING=1\nSTATUS=draining: no new sessions");
 	daemon_drain(d);
 	while (!daemon_done(d) && left) {
 		int sig = sigtimedwait(signals, NULL, &tick);
@@ -217,16 +271,16 @@ int main(int argc, char **argv)
 	sigaddset(&signals, SIGINT);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	struct control *control = NULL;
-	struct daemon *d = start(cfg, &control, err, sizeof(err));
+	struct running r = { 0 };
 
-	if (!d)
+	if (start(cfg, &r, err, sizeof(err))) {
+		stop(&r);
 		log_fatal("%s", err);
-	sd_notify(0, "READY=1");
+	}
+	notify_ready(r.daemon);
 	log_info("danelawd " DANELAW_VERSION " is ready");
-	serve(d, control, &signals);
-	control_stop(control);
-	daemon_free(d, true);
+	serve(r.daemon, r.control, &signals);
+	stop(&r);
 	config_free(cfg);
 	log_info("ended");
 	return 0;

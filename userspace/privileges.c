@@ -61,7 +61,8 @@ static int become(const struct passwd *pw, char *err, size_t size)
 	return 0;
 }
 
-int privileges_drop(const char *user, const char *state_dir, const char *run_dir, char *err, size_t err_size)
+int privileges_drop(const char *user, const char *state_dir, const char *run_dir, const char *const *also, char *err,
+		    size_t err_size)
 {
 	const struct passwd *pw = NULL;
 	bool drops = user && *user && geteuid() == 0;
@@ -80,7 +81,7 @@ int privileges_drop(const char *user, const char *state_dir, const char *run_dir
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return say(err, err_size, errno, "no_new_privs: %s", strerror(errno));
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* no core with keys in it, no ptrace by the same user */
-	int abi = sandbox_landlock(state_dir, run_dir);
+	int abi = sandbox_landlock(state_dir, run_dir, also);
 
 	snprintf(state, sizeof(state), "user %s, %s", pw ? pw->pw_name : "unchanged", abi > 0 ? "Landlock" : "no Landlock");
 	return 0;

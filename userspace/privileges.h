@@ -24,11 +24,12 @@ FILE *privileges_open(const char *path);
 
 /*
  * Becomes user (name) for good: groups, gid, uid, every capability set empty, no_new_privs, Landlock where the kernel has
- * it.  state_dir and run_dir are made and given to the user first, mode 0750.  user "" or not being root: only
- * no_new_privs and Landlock.  Before any thread is started, since Landlock binds the calling thread and those it
+ * it.  state_dir and run_dir are made and given to the user first, mode 0750; also: files that libraries read later by
+ * their own means (NULL ends the list).  user "" or not being root: only no_new_privs and Landlock.  Before any thread is started, since Landlock binds the calling thread and those it
  * makes.  0, or negative with a sentence in err.
  */
-int privileges_drop(const char *user, const char *state_dir, const char *run_dir, char *err, size_t err_size);
+int privileges_drop(const char *user, const char *state_dir, const char *run_dir, const char *const *also, char *err,
+		    size_t err_size);
 /*
  * After the last thread was started: seccomp, on all of them.  What the kernel lacks is left out and said in the returned
  * text, for the log ("user danelaw, seccomp, Landlock ABI 6"); valid until the next call.

@@ -34,7 +34,7 @@ static void allow(int ruleset, const char *path, __u64 rights)
 	close(rule.parent_fd);
 }
 
-int sandbox_landlock(const char *state_dir, const char *run_dir)
+int sandbox_landlock(const char *state_dir, const char *run_dir, const char *const *also)
 {
 	static const char *const readable[] = { "/etc", "/usr", "/lib", "/proc", "/sys/devices", "/dev/urandom" };
 	struct landlock_ruleset_attr attr = { .handled_access_fs = HANDLED };
@@ -50,6 +50,8 @@ int sandbox_landlock(const char *state_dir, const char *run_dir)
 		allow((int)ruleset, readable[i], i == 5 ? LANDLOCK_ACCESS_FS_READ_FILE : READ_RIGHTS);
 	allow((int)ruleset, state_dir, WRITE_RIGHTS);
 	allow((int)ruleset, run_dir, WRITE_RIGHTS);
+	for (; *also; also++)
+		allow((int)ruleset, *also, LANDLOCK_ACCESS_FS_READ_FILE);
 	long r = syscall(SYS_landlock_restrict_self, (int)ruleset, 0);
 
 	close((int)ruleset);

@@ -68,8 +68,8 @@ one_home libunbound '^<unbound' '^userspace/dns[a-z_]*\.[ch]$'
 one_home libbpf '^[<"](bpf|linux\/bpf|xdp)' '^(userspace/front[a-z_]*\.[ch]|tools/.*)$'
 one_home 'the BPF skeletons' '\.skel\.h"$' '^userspace/front\.c$'
 one_home libconfuse '^<confuse' '^userspace/config[a-z_]*\.c$'
-one_home jansson '^<jansson' '^(userspace/(control|metrics)[a-z_]*\.[ch]|tools/.*)$'
-one_home libmicrohttpd '^<microhttpd' '^userspace/(control|metrics)[a-z_]*\.[ch]$'
+one_home jansson '^<jansson' '^(userspace/control[a-z_]*\.[ch]|tools/.*)$'
+one_home libmicrohttpd '^<microhttpd' '^userspace/metrics\.c$'
 one_home libseccomp '^<seccomp' '^userspace/privileges[a-z_]*\.[ch]$'
 
 # pure rooms: no sockets, no files (smtp, proxy_header, dane, timer, buf, stats)

@@ -39,8 +39,13 @@ struct config_front {
 	enum config_xdp mode;	  /* off when there is no interface */
 	char **interfaces;
 	size_t interface_count;
-	char **deny_files;	  /* one prefix a line, '#' comments */
-	size_t deny_file_count;
+	char **deny_files, **allow_files; /* one prefix a line, '#' comments */
+	size_t deny_file_count, allow_file_count;
+	unsigned list_entries, verified_entries;
+	unsigned source_rate, source_burst; /* new connections of a source: a minute (0: no limit), at once */
+	unsigned factor56, factor48;	    /* an IPv6 /56, /48 may do as much as so many sources; 0: no limit */
+	unsigned flood_enter, flood_leave;  /* new connections a second; 0: never, half of enter */
+	uint32_t flood_hold_ms;
 	bool steer;		  /* sk_lookup; false: plain bind on each address */
 };
 
@@ -131,6 +136,7 @@ struct config_tls {
 
 struct config_limits {
 	unsigned sessions;	    /* in the whole daemon */
+	unsigned source_sessions;   /* of one IPv4 address or IPv6 /64; 0: no limit */
 	unsigned handshakes;	    /* in flight, in the whole daemon */
 	unsigned errors;	    /* refused commands a session */
 	unsigned pipelined;	    /* commands outstanding a session, 1..100 */

@@ -256,15 +256,23 @@ static const struct config_place *place_of(const struct config_reading *r, enum 
 
 static void check_front(struct config_reading *r)
 {
+	static const char *const need[] = { "mode", "deny", "allow" };
 	struct config_front *f = &r->c->front;
-	const struct config_place *mode = place_of(r, SECTION_FRONT, "mode"), *deny = place_of(r, SECTION_FRONT, "deny");
+	const struct config_place *leave = place_of(r, SECTION_FRONT, "flood-leave");
 
+	if (f->flood_enter && f->flood_leave > f->flood_enter)
+		config_report_add(&r->report, leave->file, leave->line,
+				  "front: flood-leave = %u is above flood-enter = %u: a flood would end while it begins",
+				  f->flood_leave, f->flood_enter);
 	if (f->interface_count || f->mode == CONFIG_XDP_OFF)
 		return;
-	if (mode->line)
-		config_report_add(&r->report, mode->file, mode->line, "front: mode needs interfaces: {\"eth0\"}, or mode = off");
-	if (deny->line)
-		config_report_add(&r->report, deny->file, deny->line, "front: deny needs interfaces: {\"eth0\"}, or mode = off");
+	for (size_t i = 0; i < sizeof(need) / sizeof(need[0]); i++) {
+		const struct config_place *at = place_of(r, SECTION_FRONT, need[i]);
+
+		if (at->line)
+			config_report_add(&r->report, at->file, at->line, "front: %s needs interfaces: {\"eth0\"}, or mode = off",
+					  need[i]);
+	}
 	f->mode = CONFIG_XDP_OFF;
 }
 

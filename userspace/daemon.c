@@ -128,6 +128,15 @@ static int open_front(struct daemon *d, char *err, size_t err_size)
 				      .vip_count = n,
 				      .listeners = (unsigned)cfg->listener_count,
 				      .workers = d->workers,
+				      .source_per_minute = cfg->front.source_rate,
+				      .source_burst = cfg->front.source_burst,
+				      .network56_factor = cfg->front.factor56,
+				      .network48_factor = cfg->front.factor48,
+				      .flood_enter = cfg->front.flood_enter,
+				      .flood_leave = cfg->front.flood_leave,
+				      .flood_hold_ms = cfg->front.flood_hold_ms,
+				      .list_entries = cfg->front.list_entries,
+				      .verified_entries = cfg->front.verified_entries,
 				      .plain_bind = !cfg->front.steer };
 	int r = front_open(&set, &d->front, err, err_size);
 
@@ -135,27 +144,48 @@ static int open_front(struct daemon *d, char *err, size_t err_size)
 	return r;
 }
 
-static int load_lists(struct daemon *d, char *err, size_t err_size)
+static void close_list(struct front_list_files *list)
 {
-	size_t n = d->cfg->front.deny_file_count, opened = 0, count = 0;
-	FILE **files = calloc(n + 1, sizeof(*files));
-	int r = files ? 0 : -ENOMEM;
+	for (size_t i = 0; list->files && i < list->count; i++)
+		if (list->files[i])
+			fclose(list->files[i]);
+	free((void *)list->files);
+}
 
-	for (; !r && opened < n; opened++) {
-		files[opened] = privileges_open(d->cfg->front.deny_files[opened]);
-		if (!files[opened]) {
-			r = -errno;
-			snprintf(err, err_size, "%s: %s", d->cfg->front.deny_files[opened], strerror(errno));
-			break;
+static int open_list(char **paths, size_t n, struct front_list_files *list, char *err, size_t err_size)
+{
+	FILE **files = calloc(n + 1, sizeof(*files));
+
+	*list = (struct front_list_files){ .files = files, .names = (const char *const *)paths, .count = n };
+	if (!files)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		files[i] = privileges_open(paths[i]);
+		if (!files[i]) {
+			int error = errno;
+
+			snprintf(err, err_size, "%s: %s", paths[i], strerror(error));
+			return -error;
 		}
 	}
-	if (!r && n)
-		r = front_load_deny(d->front, files, (const char *const *)d->cfg->front.deny_files, n, &count, err, err_size);
-	while (opened--)
-		fclose(files[opened]);
-	free(files);
-	if (!r && n)
-		log_info("deny list: %zu prefixes", count);
+	return 0;
+}
+
+/* Without files the lists are empty: what an earlier run had loaded goes. */
+static int load_lists(struct daemon *d, char *err, size_t err_size)
+{
+	const struct config_front *c = &d->cfg->front;
+	struct front_list_files deny = { 0 }, allow = { 0 };
+	int r = open_list(c->deny_files, c->deny_file_count, &deny, err, err_size);
+
+	if (!r)
+		r = open_list(c->allow_files, c->allow_file_count, &allow, err, err_size);
+	if (!r)
+		r = front_load_lists(d->front, &deny, &allow, err, err_size);
+	close_list(&deny);
+	close_list(&allow);
+	if (!r && (deny.count || allow.count))
+		log_info("lists: %zu prefixes denied, %zu allowed", deny.loaded, allow.loaded);
 	return r;
 }
 
@@ -485,13 +515,15 @@ void daemon_sum(const struct daemon *d, struct stats *sum)
 const char **daemon_paths(const struct config *cfg, size_t *count)
 {
 	size_t n = certificates_paths(cfg, NULL, 0);
-	const char **paths = calloc(n + cfg->front.deny_file_count + 1, sizeof(*paths));
+	const char **paths = calloc(n + cfg->front.deny_file_count + cfg->front.allow_file_count + 1, sizeof(*paths));
 
 	if (!paths)
 		return NULL;
 	certificates_paths(cfg, paths, n);
 	for (size_t i = 0; i < cfg->front.deny_file_count; i++)
 		paths[n++] = cfg->front.deny_files[i];
+	for (size_t i = 0; i < cfg->front.allow_file_count; i++)
+		paths[n++] = cfg->front.allow_files[i];
 	*count = n;
 	return paths;
 }

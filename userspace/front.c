@@ -236,7 +236,7 @@ static int set_vips(struct front *f, const struct front_settings *set, struct fr
 
 static void size_maps(struct front_bpf *skel, const struct front_settings *set)
 {
-	struct bpf_map *lists[] = { skel->maps.list6, skel->maps.list4_net, skel->maps.list4_host, skel->maps.list4_rule };
+	struct bpf_map *lists[] = { skel->maps.list6,	   skel->maps.allow_list, skel->maps.list4_net, skel->maps.list4_host, skel->maps.list4_rule };
 	size_t i;
 
 	if (set->verified_entries)
@@ -252,6 +252,9 @@ static int map_lists(struct front *f, struct front_bpf *skel, struct front_err e
 				   bpf_map__max_entries(skel->maps.list4_rule) / 2);
 
 	f->list6 = keep(skel->maps.list6);
+	f->allow_list = keep(skel->maps.allow_list);
+	f->allow4 = keep(skel->maps.allow4);
+	f->allow6 = keep(skel->maps.allow6);
 	return code ? front_fail(err, code, "cannot map the deny lists into memory: %s", strerror(-code)) : 0;
 }
 
@@ -376,7 +379,7 @@ static struct front *front_new(const struct front_settings *set)
 	}
 	f->steer_link = f->verified = f->blocked = -1;
 	f->vips = f->vip_ports = f->front_config = f->front_stats = -1;
-	f->list4.net = f->list6 = -1;
+	f->list4.net = f->list6 = f->allow_list = f->allow4 = f->allow6 = -1;
 	f->steer_state = f->cpu_worker = f->sockets = f->workers = f->steer_stats = -1;
 	f->listeners = set->listeners;
 	f->worker_count = set->workers;
@@ -521,6 +524,9 @@ void front_close(struct front *f, bool detach)
 	close_fd(f->steer_link);
 	front_unmap_list4(&f->list4);
 	close_fd(f->list6);
+	close_fd(f->allow_list);
+	close_fd(f->allow4);
+	close_fd(f->allow6);
 	close_fd(f->vips);
 	close_fd(f->vip_ports);
 	close_fd(f->front_config);

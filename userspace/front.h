@@ -84,11 +84,18 @@ int front_verify_source(struct front *f, const struct in6_addr *ip, const char *
 /* The source holds as many connections as it may: for so long its new ones are dropped.  ms 0: no longer.  Any thread. */
 int front_block_source(struct front *f, const struct in6_addr *ip, uint32_t ms);
 /*
- * Replaces the deny list by the prefixes of the files (already open: the daemon may not be allowed to).
- * A bad line is named in err ("drop.txt:17: …") and the old list stays.  *count: prefixes loaded.
+ * Replaces the deny and the allow list by the prefixes of the files (already open: the daemon may not be allowed
+ * to), both at once or neither: a bad line is named in err ("drop.txt:17: …") and the old lists stay.  NULL: that
+ * list stays.  loaded: prefixes of it.  A source on the allow list passes every deny list and every limit.
  */
-int front_load_deny(struct front *f, FILE *const *files, const char *const *names, size_t n, size_t *count, char *err,
-		    size_t err_size);
+struct front_list_files {
+	FILE *const *files;
+	const char *const *names;
+	size_t count, loaded;
+};
+int front_load_lists(struct front *f, struct front_list_files *deny, struct front_list_files *allow, char *err, size_t err_size);
+/* On an allow list or verified: no limit is for it.  Costs a few system calls: for the moment when one would hit. */
+bool front_skips_limits(const struct front *f, const struct in6_addr *ip);
 /* counts[front_count_rows], summed over CPUs; 0 or negative errno. */
 int front_read_counts(const struct front *f, uint64_t *counts);
 /* detach: remove links and pins (SIGTERM of a front that is not to outlive the daemon); else they stay. */

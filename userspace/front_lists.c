@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Bulk deny lists from files: read whole, checked whole, then swapped in.
+ * Bulk deny and allow lists from files: read whole, checked whole, then swapped in.
  *
- * The maps hold two sets; the programs read one of them (front_config.deny_list), the other is filled and
- * then made current by one store, so no packet ever sees half a list.  Making maps anew instead would
+ * The maps hold two sets; the programs read one of them (front_config.deny_list, allow_set), the other is filled
+ * and then made current by one store, so no packet ever sees half a list.  Making maps anew instead would
  * need CAP_BPF, which the daemon has given up by the time SIGHUP asks for new lists.
  *
  * A line: a prefix or an address, then optionally ';' or '#' and a comment, which goes into the rule, so that
@@ -108,11 +108,11 @@ static bool is_v4_prefix(const struct net_prefix *prefix)
 
 static int cannot(struct front_err err, int code, const char *what)
 {
-	return front_fail(err, code, "cannot %s the spare deny list: %s; the old list stays", what, strerror(-code));
+	return front_fail(err, code, "cannot %s the spare list: %s; the old list stays", what, strerror(-code));
 }
 
 /* Collected first: a trie that shrinks while it is walked starts over. */
-static int empty6(int map, uint8_t set)
+static int empty_set(int map, uint8_t set)
 {
 	struct list6_key *keys = NULL, *more, key, *at = NULL;
 	size_t count = 0, room = 0;
@@ -140,69 +140,96 @@ static int empty6(int map, uint8_t set)
 	return code;
 }
 
-static int fill6(int map, uint8_t set, const struct list *list, struct front_err err)
+/* Puts the prefixes into a set of list6 or allow_list; those of IPv4 too? */
+static int fill_set(int map, uint8_t set, const struct list *list, bool with_v4, struct front_err err)
 {
 	struct rule rule;
 	size_t i;
-	int code = empty6(map, set);
+	int code = empty_set(map, set);
 
 	if (code)
 		return cannot(err, code, "empty");
 	for (i = 0; i < list->count; i++) {
 		struct list6_key key = { .prefixlen = 8u + list->at[i].prefix.len, .set = set };
 
-		if (is_v4_prefix(&list->at[i].prefix))
+		if (!with_v4 && is_v4_prefix(&list->at[i].prefix))
 			continue;
 		memset(&rule, 0, sizeof(rule));
-		memcpy(rule.comment, list->at[i].comment, sizeof(rule.comment));
+		memcpy(rule.comment, list->at[i].comment, sizeof(list->at[i].comment));
 		memcpy(key.ip, list->at[i].prefix.ip.s6_addr, 16);
 		if (bpf_map_update_elem(map, &key, &rule, BPF_ANY))
-			return cannot(err, -errno, errno == ENOSPC ? "put so many IPv6 prefixes into" : "fill");
+			return cannot(err, -errno, errno == ENOSPC ? "put so many prefixes (list-entries) into" : "fill");
 	}
 	return 0;
 }
 
-static int swap(struct front *f, const struct list *list, struct front_err err)
+static int fill_deny(struct front *f, const struct list *list, struct front_config *config, struct front_err err)
+{
+	uint32_t spare = !(config->deny_list & 1);
+	int code = fill_set(f->list6, (uint8_t)spare, list, false, err);
+
+	config->deny_list = spare;
+	return code ? code : front_fill_list4(&f->list4, spare, list, err);
+}
+
+static int fill_allow(struct front *f, const struct list *list, struct front_config *config, struct front_err err)
+{
+	uint32_t spare = config->allow_set == 1 ? 2 : 1;
+
+	config->allow_set = list->count ? spare : 0;
+	return fill_set(f->allow_list, (uint8_t)spare, list, true, err);
+}
+
+/* One store makes both current: the programs look at front_config alone. */
+static int swap(struct front *f, const struct list *deny, const struct list *allow, struct front_err err)
 {
 	struct front_config config;
-	uint32_t zero = 0, spare;
-	int code;
+	uint32_t zero = 0;
+	int code = 0;
 
 	if (bpf_map_lookup_elem(f->front_config, &zero, &config))
 		return front_fail(err, -errno, "cannot read the front's configuration map: %s", strerror(errno));
-	spare = !(config.deny_list & 1);
-	code = fill6(f->list6, (uint8_t)spare, list, err);
-	if (!code)
-		code = front_fill_list4(&f->list4, spare, list, err);
-	if (code)
-		return code;
-	config.deny_list = spare;
-	if (bpf_map_update_elem(f->front_config, &zero, &config, BPF_ANY))
-		return front_fail(err, -errno, "cannot switch to the new deny list: %s", strerror(errno));
-	return 0;
+	if (deny)
+		code = fill_deny(f, deny, &config, err);
+	if (!code && allow)
+		code = fill_allow(f, allow, &config, err);
+	if (!code && bpf_map_update_elem(f->front_config, &zero, &config, BPF_ANY))
+		code = front_fail(err, -errno, "cannot switch to the new lists: %s", strerror(errno));
+	return code;
 }
 
-int front_load_deny(struct front *f, FILE *const *files, const char *const *names, size_t n, size_t *count, char *text,
-		    size_t size)
+static int read_files(const struct front_list_files *from, struct list *list, struct front_err err)
+{
+	int code = 0;
+
+	for (size_t i = 0; from && i < from->count && !code; i++)
+		code = read_file(from->files[i], from->names[i], list, err);
+	return code;
+}
+
+int front_load_lists(struct front *f, struct front_list_files *deny, struct front_list_files *allow, char *text, size_t size)
 {
 	struct front_err err = { text, size };
-	struct list list = { 0 };
-	int code = 0;
-	size_t i;
+	struct list denied = { 0 }, allowed = { 0 };
+	int code;
 
 	if (size)
 		text[0] = 0;
 	if (f->front_config < 0)
-		return front_fail(err, -ENODEV, "no interface has the front: a deny list has no effect");
-	for (i = 0; i < n && !code; i++)
-		code = read_file(files[i], names[i], &list, err);
+		return front_fail(err, -ENODEV, "no interface has the front: lists have no effect");
+	code = read_files(deny, &denied, err);
+	if (!code)
+		code = read_files(allow, &allowed, err);
 	if (!code) {
 		front_lock(f);
-		code = swap(f, &list, err);
+		code = swap(f, deny ? &denied : NULL, allow ? &allowed : NULL, err);
 		front_unlock(f);
 	}
-	if (!code && count)
-		*count = list.count;
-	free(list.at);
+	if (!code && deny)
+		deny->loaded = denied.count;
+	if (!code && allow)
+		allow->loaded = allowed.count;
+	free(denied.at);
+	free(allowed.at);
 	return code;
 }

@@ -60,7 +60,8 @@ struct front {
 	int steer_link;		/* -1: no steering */
 	int vips, vip_ports, front_config, front_stats;
 	struct list4 list4;
-	int list6;
+	int list6, allow_list;
+	int allow4, allow6;
 	int verified, blocked;
 	bool blocked_used;
 	struct front_names *names;

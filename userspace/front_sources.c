@@ -85,6 +85,53 @@ static void source_of(const struct in6_addr *ip, struct source_key *key)
 	memcpy(key->ip, ip->s6_addr, net_is_v4(ip) ? 16 : 8);
 }
 
+static uint64_t now_ns(void)
+{
+	return until_ns(0);
+}
+
+static bool is_verified(const struct front *f, const struct in6_addr *ip)
+{
+	struct source_key key;
+	struct verified entry;
+
+	source_of(ip, &key);
+	return !bpf_map_lookup_elem(f->verified, &key, &entry) && entry.until_ns > now_ns();
+}
+
+/* By hand: the kernel looks behind rules that are over; here such a one counts as none, until it is swept. */
+static bool is_allowed_by_hand(const struct front *f, const struct in6_addr *ip)
+{
+	struct prefix4 key4 = { .prefixlen = 32 };
+	struct prefix6 key6 = { .prefixlen = 128 };
+	struct rule rule;
+	int failed;
+
+	memcpy(key4.ip, &ip->s6_addr[12], 4);
+	memcpy(key6.ip, ip->s6_addr, 16);
+	failed = net_is_v4(ip) ? bpf_map_lookup_elem(f->allow4, &key4, &rule) : bpf_map_lookup_elem(f->allow6, &key6, &rule);
+	return !failed && (!rule.until_ns || rule.until_ns > now_ns());
+}
+
+static bool is_allowed_by_file(const struct front *f, const struct in6_addr *ip)
+{
+	struct list6_key key = { .prefixlen = 8 + 128 };
+	struct front_config config;
+	struct rule rule;
+	uint32_t zero = 0;
+
+	if (bpf_map_lookup_elem(f->front_config, &zero, &config) || !config.allow_set)
+		return false;
+	key.set = (uint8_t)config.allow_set;
+	memcpy(key.ip, ip->s6_addr, 16);
+	return !bpf_map_lookup_elem(f->allow_list, &key, &rule);
+}
+
+bool front_skips_limits(const struct front *f, const struct in6_addr *ip)
+{
+	return f->verified >= 0 && (is_verified(f, ip) || is_allowed_by_hand(f, ip) || is_allowed_by_file(f, ip));
+}
+
 static int forget(int map, const struct source_key *key)
 {
 	return bpf_map_delete_elem(map, key) && errno != ENOENT ? -errno : 0;

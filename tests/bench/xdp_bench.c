@@ -63,7 +63,9 @@ static void load_prefixes(unsigned count)
 	}
 	fclose(f);
 	f = fmemopen(text, size, "r");
-	if (front_load_deny(front, &f, &name, 1, NULL, err, sizeof(err)))
+	struct front_list_files files = { .files = &f, .names = &name, .count = 1 };
+
+	if (front_load_lists(front, &files, NULL, err, sizeof(err)))
 		fprintf(stderr, "xdp_bench: %s\n", err), exit(1);
 	fclose(f);
 	free(text);

@@ -7,7 +7,7 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 
 # SECTION SETTING [DEFAULT], one a line; the top of the file is section "top"
-sed -n 's/^\t\([A-Z]*\)("\([a-z-]*\)", [A-Z]*,.*/\1 \2 &/p' userspace/config_table.c | while read -r section name row; do
+sed -n 's/^\t\([A-Z]*\)("\([a-z0-9-]*\)", [A-Z]*,.*/\1 \2 &/p' userspace/config_table.c | while read -r section name row; do
 	default=$(printf '%s' "$row" | sed -n 's/.*\.def = "\([^"]*\)".*/\1/p')
 	echo "$section $name $default" | tr 'A-Z' 'a-z'
 done | sed 's/ $//' | sort >"$work/table"
@@ -25,7 +25,7 @@ awk '
 	{ sub(/^[ \t]*#?/, "") }
 	/^[a-z]+ ("[a-z0-9-]*" )?{/ { section = $1; next }
 	/^}/ { section = ""; next }
-	/^[a-z-]+ = / { name = $1; value = $0; sub(/^[^=]*= /, "", value); gsub(/"/, "", value)
+	/^[a-z0-9-]+ = / { name = $1; value = $0; sub(/^[^=]*= /, "", value); gsub(/"/, "", value)
 		print (section ? section : "top"), name, value }
 	' docs/danelaw.conf.example | sort >"$work/example"
 cut -d ' ' -f 1,2 "$work/example" | sort -u >"$work/example-names"

@@ -353,17 +353,31 @@ static void test_wildcard(void **state)
 	prog = packet_pin("progs/front");
 }
 
-static void load(const char *text, int expect, const char *err_part)
+static void load_both(const char *deny_text, const char *allow_text, int expect, const char *err_part)
 {
-	const char *const names[] = { "/etc/danelaw/drop.txt" };
-	FILE *files[1] = { fmemopen((void *)(uintptr_t)text, strlen(text), "r") };
-	size_t count = 99;
+	static const char *const names[] = { "/etc/danelaw/drop.txt", "/etc/danelaw/allow.txt" };
+	const char *texts[] = { deny_text, allow_text };
+	struct front_list_files lists[2];
+	FILE *files[2] = { NULL };
 	char err[512];
-	int code = front_load_deny(front, files, names, 1, &count, err, sizeof(err));
+	int i, code;
 
-	fclose(files[0]);
+	for (i = 0; i < 2; i++) {
+		if (texts[i])
+			files[i] = fmemopen((void *)(uintptr_t)texts[i], strlen(texts[i]), "r");
+		lists[i] = (struct front_list_files){ .files = &files[i], .names = &names[i], .count = 1 };
+	}
+	code = front_load_lists(front, texts[0] ? &lists[0] : NULL, texts[1] ? &lists[1] : NULL, err, sizeof(err));
+	for (i = 0; i < 2; i++)
+		if (files[i])
+			fclose(files[i]);
 	if (code != expect || (err_part && !strstr(err, err_part)))
 		fail_msg("%d, \"%s\"", code, err);
+}
+
+static void load(const char *text, int expect, const char *err_part)
+{
+	load_both(text, NULL, expect, err_part);
 }
 
 /* The rule of the current list with this prefix. */
@@ -501,6 +515,28 @@ static void test_lists(void **state)
 	assert_int_equal(packet_reason(prog, frame, packet_build(&a, frame)), REASON_syn_admitted);
 }
 
+/* The allow list from files, with the deny list in one swap, or neither. */
+static void test_allow_files(void **state)
+{
+	struct spec a = { .src = "198.18.7.9" }, b = { .src = "198.18.9.9" }, c = { .v6 = true, .src = "2001:db8:66::1" };
+	uint8_t frame[PACKET_MAX];
+
+	load_both("198.18.0.0/15\n2001:db8::/32\n", "198.18.7.0/24 ; a partner\n2001:db8:66::1\n", 0, NULL);
+	assert_int_equal(packet_reason(prog, frame, packet_build(&a, frame)), REASON_allowed_list);
+	assert_int_equal(packet_reason(prog, frame, packet_build(&b, frame)), REASON_denied_list);
+	assert_int_equal(packet_reason(prog, frame, packet_build(&c, frame)), REASON_allowed_list);
+	load_both("", "198.18.9.9\n198.18.7.0/2x\n", -EINVAL, "/etc/danelaw/allow.txt:2: \"198.18.7.0/2x\"");
+	assert_int_equal(packet_reason(prog, frame, packet_build(&a, frame)), REASON_allowed_list);
+	assert_int_equal(packet_reason(prog, frame, packet_build(&b, frame)), REASON_denied_list);
+	load_both(NULL, "198.18.9.0/24\n", 0, NULL);
+	assert_int_equal(packet_reason(prog, frame, packet_build(&a, frame)), REASON_denied_list);
+	assert_int_equal(packet_reason(prog, frame, packet_build(&b, frame)), REASON_allowed_list);
+	load_both(NULL, "", 0, NULL);
+	assert_int_equal(packet_reason(prog, frame, packet_build(&b, frame)), REASON_denied_list);
+	load_both("", "", 0, NULL);
+	assert_int_equal(packet_reason(prog, frame, packet_build(&b, frame)), REASON_syn_admitted);
+}
+
 /* A restart takes links and maps over: same link, counters and rules kept, new program. */
 static void test_restart(void **state)
 {
@@ -552,7 +588,7 @@ int main(void)
 		cmocka_unit_test(test_rows),	 cmocka_unit_test(test_shapes),	  cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_rule_hits), cmocka_unit_test(test_fail_open), cmocka_unit_test(test_wildcard),
 		cmocka_unit_test(test_rule_over), cmocka_unit_test(test_newest),
-		cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_lists), cmocka_unit_test(test_allow_files),
 		cmocka_unit_test(test_list_oracle), cmocka_unit_test(test_list_rules), cmocka_unit_test(test_list_full),
 		cmocka_unit_test(test_restart),  cmocka_unit_test(test_detach),
 	};

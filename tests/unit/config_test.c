@@ -110,6 +110,10 @@ static void dump(FILE *out, const struct config *c)
 	fprintf(out, "front mode=%d steer=%d", c->front.mode, c->front.steer);
 	dump_names(out, "interfaces", c->front.interfaces, c->front.interface_count);
 	dump_names(out, "deny", c->front.deny_files, c->front.deny_file_count);
+	fprintf(out, "\nfront limits list=%u verified=%u source=%u/%u factors=%u,%u flood=%u-%u,%u sessions=%u", c->front.list_entries,
+		c->front.verified_entries, c->front.source_rate, c->front.source_burst, c->front.factor56, c->front.factor48,
+		c->front.flood_enter, c->front.flood_leave, c->front.flood_hold_ms, c->limits.source_sessions);
+	dump_names(out, "allow", c->front.allow_files, c->front.allow_file_count);
 	fprintf(out, "\ntls min-version=%d ticket-secret=%s ciphers=%s ciphersuites=%s groups=%s\n", c->tls.min_version,
 		c->tls.ticket_secret_file ? c->tls.ticket_secret_file : "-", c->tls.ciphers ? c->tls.ciphers : "-",
 		c->tls.ciphersuites ? c->tls.ciphersuites : "-", c->tls.groups ? c->tls.groups : "-");
@@ -168,12 +172,13 @@ static char *dumped(const struct config *c)
 
 static const struct {
 	const char *text;
-	const char *fields[12]; /* lines of the dump, or their beginnings */
+	const char *fields[14]; /* lines of the dump, or their beginnings */
 } good[] = {
 	/* every default */
 	{ LEAST,
 	  { "top hostname=mx1.example.net user=danelaw state-dir=/var/lib/danelaw run-dir=/run/danelaw workers=0 io=0 log-level=2 metrics=-\n",
 	    "front mode=2 steer=1 interfaces= deny=\n",
+	    "front limits list=262144 verified=65536 source=0/60 factors=4,16 flood=20000-0,10000 sessions=0 allow=\n",
 	    "tls min-version=12 ticket-secret=- ciphers=- ciphersuites=- groups=-\n",
 	    "limits sessions=10000 handshakes=1000 errors=20 pipelined=50 relay-buffer=262144\n",
 	    "timeouts proxy-header=5000 command=300000 handshake=30000 body-block=180000 body-min-rate=100 client-write=180000 linger=2000"
@@ -187,7 +192,9 @@ static const struct {
 	{ "/* a comment\n  of two lines */ hostname = 'mx1.example.net' # and one\n"
 	  "user = \"\"\nstate-dir = /s\nrun-dir = \"/r\" workers = 8 io = epoll log-level = debug // and one\n"
 	  "metrics = \"[::1]:9325\"\n"
-	  "front {\n\tinterfaces = {\"eth0\", eth1}\n\tmode = generic-allowed deny = {\"/etc/drop # no comment.txt\"}\n\tsteer = no\n}\n"
+	  "front {\n\tinterfaces = {\"eth0\", eth1}\n\tmode = generic-allowed deny = {\"/etc/drop # no comment.txt\"}\n\tsteer = no\n"
+	  "allow = {/a, /b} list-entries = 1000000 verified-entries = 1000 source-rate = 600 source-burst = 1 factor-56 = 0 factor-48 = 65536\n"
+	  "flood-enter = 7 flood-leave = 7 flood-hold = 1m }\nlimits { source-sessions = 30 }\n"
 	  "tls { min-version = 1.3 ticket-secret = \"/etc/secret\" ciphers = \"A:B\" ciphersuites = C groups = 'X25519:P-256' }\n"
 	  "limits { sessions = 20000 handshakes = 5 errors = 3 pipelined = 100 relay-buffer = 1M }\n"
 	  "timeouts { proxy-header = 300ms command = 2m handshake = 1m body-block = 1h body-min-rate = 1k client-write = 90s linger = 0\n"
@@ -202,16 +209,17 @@ static const struct {
 	  " proxy-from += {\"2001:db8::/32\"} greet-delay = 6s newline = normalize max-size = 50m }\n",
 	  { "top hostname=mx1.example.net user= state-dir=/s run-dir=/r workers=8 io=2 log-level=3 metrics=[::1]:9325\n",
 	    "front mode=1 steer=0 interfaces=eth0,eth1 deny=/etc/drop # no comment.txt\n",
+	    "front limits list=1000000 verified=1000 source=600/1 factors=0,65536 flood=7-7,60000 sessions=30 allow=/a,/b\n",
 	    "tls min-version=13 ticket-secret=/etc/secret ciphers=A:B ciphersuites=C groups=X25519:P-256\n",
 	    "limits sessions=20000 handshakes=5 errors=3 pipelined=100 relay-buffer=1048576\n",
 	    "timeouts proxy-header=300 command=120000 handshake=60000 body-block=3600000 body-min-rate=1024 client-write=90000 linger=0"
 	    " backend-connect=1000 backend-banner=2000 backend-reply=3000 backend-final=7200000 route=4000 drain=86400000\n",
 	    "health interval=60000 timeout=1000 rise=1 fall=9\n",
-	    "certificate mx1@t.conf:17 chain=/c key=/k\n", "certificate wild.card_2@t.conf:18 chain=/c2 key=/k2\n",
-	    "backend a@19 host=mx-a.example.net port=2525 weight=256 client-address=2 proxy-budget=232\n",
-	    "backend b@20 host=2001:db8::5 port=26 weight=1 client-address=3 proxy-budget=536\n",
-	    "pool p@21 balance=1 backends=b,a\n",
-	    "listener l@23 hostname=other.example.net address=192.0.2.25,2001:db8::25 port=2525 certificates=wild.card_2,mx1 pool=p"
+	    "certificate mx1@t.conf:19 chain=/c key=/k\n", "certificate wild.card_2@t.conf:20 chain=/c2 key=/k2\n",
+	    "backend a@21 host=mx-a.example.net port=2525 weight=256 client-address=2 proxy-budget=232\n",
+	    "backend b@22 host=2001:db8::5 port=26 weight=1 client-address=3 proxy-budget=536\n",
+	    "pool p@23 balance=1 backends=b,a\n",
+	    "listener l@25 hostname=other.example.net address=192.0.2.25,2001:db8::25 port=2525 certificates=wild.card_2,mx1 pool=p"
 	    " require-tls=1 proxy=1 proxy-from=10.0.0.0/104,2001:db8::/32 greet-delay=6000 newline=1 max-size=52428800\n" } },
 	/* policies, every default and everything set */
 	{ "hostname = a.b\nbackend a { address = 10.0.0.5 }\npool p { backends = a }\npool q { backends = a }\ncertificate c { chain = /c key = /k }\n"
@@ -357,6 +365,9 @@ static const struct {
 	{ LEAST "listener m { pool = p port = 26 require-tls = yes }", "t.conf:5: listener \"m\": require-tls = yes needs certificates\n" },
 	{ LEAST "front {\nmode = native\ndeny = /d }", "t.conf:6: front: mode needs interfaces: {\"eth0\"}, or mode = off\n"
 						     "t.conf:7: front: deny needs interfaces: {\"eth0\"}, or mode = off\n" },
+	{ LEAST "front {\nallow = /d }", "t.conf:6: front: allow needs interfaces: {\"eth0\"}, or mode = off\n" },
+	{ LEAST "front {\ninterfaces = a\nflood-enter = 100\nflood-leave = 101 }",
+	  "t.conf:8: front: flood-leave = 101 is above flood-enter = 100: a flood would end while it begins\n" },
 	/* syntax: lines are right behind comments of every kind */
 	{ "# one\n/* two\nthree */ // three\nhostname mx1.example.net", "t.conf:4: hostname: \"=\" is missing behind it\n" },
 	{ "# one\n/* two\nthree */ // three\nhostname = a;", "t.conf:4: \";\" is not used here: a setting ends with its line\n" },

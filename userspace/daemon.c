@@ -318,6 +318,11 @@ int daemon_start(struct daemon *d, char *err, size_t err_size)
 {
 	size_t n = d->cfg->listener_count;
 
+	if (d->cfg->limits.source_sessions) {
+		d->shared.sources = sources_new(d->cfg->limits.source_sessions, d->cfg->limits.sessions, d->front);
+		if (!d->shared.sources)
+			return -ENOMEM;
+	}
 	if (start_dns(d, err, err_size))
 		return -EIO;
 
@@ -432,6 +437,7 @@ void daemon_free(struct daemon *d, bool detach)
 	close_sockets(d);
 	if (d->dns)
 		dns_stop(d->dns);
+	sources_free(d->shared.sources);
 	if (d->front)
 		front_close(d->front, detach);
 	certificates_unref(d->cfg, d->tls);

@@ -110,11 +110,16 @@ static void turn_away(const struct listener *l, int fd, enum reply reply, enum e
 	stats_end(l->env->stats, why);
 }
 
+static void leave_place(struct session_env *env)
+{
+	__atomic_sub_fetch(&env->shared->sessions, 1, __ATOMIC_RELAXED);
+}
+
 static bool take_place(struct session_env *env)
 {
 	if (__atomic_add_fetch(&env->shared->sessions, 1, __ATOMIC_RELAXED) <= env->cfg->limits.sessions)
 		return true;
-	__atomic_sub_fetch(&env->shared->sessions, 1, __ATOMIC_RELAXED);
+	leave_place(env);
 	return false;
 }
 
@@ -133,6 +138,7 @@ static void on_accepted(struct ring_socket *sock, int fd)
 {
 	struct listener *l = (struct listener *)sock;
 	struct net_addr peer, local;
+	bool counted = session_counts_source(l->env, l->serve);
 
 	if (names_of(fd, &peer, &local)) {
 		close(fd); /* reset before we came to it */
@@ -142,8 +148,16 @@ static void on_accepted(struct ring_socket *sock, int fd)
 		turn_away(l, fd, REPLY_busy, END_sessions_full);
 		return;
 	}
-	if (session_new(l->env, l->serve, fd, &peer, &local))
-		__atomic_sub_fetch(&l->env->shared->sessions, 1, __ATOMIC_RELAXED);
+	if (counted && !sources_take(l->env->shared->sources, &peer.ip)) {
+		leave_place(l->env);
+		turn_away(l, fd, REPLY_source_busy, END_source_full);
+		return;
+	}
+	if (session_new(l->env, l->serve, fd, &peer, &local)) {
+		leave_place(l->env);
+		if (counted)
+			sources_release(l->env->shared->sources, &peer.ip);
+	}
 }
 
 static void on_failed(struct ring_socket *sock, enum ring_op op, int error)

@@ -100,6 +100,11 @@ static void on_wake(struct leg *leg)
 	session_run((struct session *)((char *)leg - offset));
 }
 
+bool session_counts_source(const struct session_env *env, const struct session_listener *listener)
+{
+	return env->shared->sources && listener->cfg->proxy == CONFIG_PROXY_FORBIDDEN;
+}
+
 int session_new(struct session_env *env, struct session_listener *listener, int fd, const struct net_addr *peer,
 		const struct net_addr *local)
 {
@@ -116,6 +121,7 @@ int session_new(struct session_env *env, struct session_listener *listener, int 
 	s->local = *local;
 	s->end = END_NOT_YET;
 	s->policy = -1;
+	s->has_source = session_counts_source(env, listener);
 	s->t_start = ring_now(env->ring);
 	s->timer.fire = on_timer;
 	leg_init(&s->client, env->io, LEG_CLIENT, on_wake);
@@ -145,6 +151,8 @@ static void session_free(struct session *s)
 	if (s->next)
 		s->next->link = s->link;
 	stats_add(s->env->stats, COUNT_sessions_open, -1);
+	if (s->has_source)
+		sources_release(s->env->shared->sources, &s->peer.ip);
 	__atomic_sub_fetch(&s->env->shared->sessions, 1, __ATOMIC_RELAXED);
 	session_end_route(s);
 	session_leave_policy(s);

@@ -25,6 +25,7 @@
 #include "userspace/nexthop.h"
 #include "userspace/policy.h"
 #include "userspace/relay.h"
+#include "userspace/sources.h"
 #include "userspace/stats.h"
 #include "userspace/timer.h"
 
@@ -33,6 +34,7 @@ struct session_shared {
 	uint32_t sessions, handshakes;
 	uint32_t judgements;	   /* of clients, that wait for the DNS */
 	uint32_t *policy_sessions; /* per policy: those that it was chosen for; NULL without policies */
+	struct sources *sources; /* sessions a source; NULL: they have no limit */
 };
 
 /* A listener as one worker serves it. */
@@ -128,6 +130,7 @@ struct session {
 	bool hello_fresh;   /* the backend's EHLO was answered, the client not told yet */
 	bool skip_line;	    /* the rest of a line that is too long */
 	bool handshaking;   /* counted in shared->handshakes */
+	bool has_source;    /* counted in shared->sources */
 	bool has_backend;   /* counted in backends' load */
 	bool tls_up;	    /* the handshake is over: tls_facts() are known */
 	bool tls_begun;	    /* the first byte behind STARTTLS was a TLS record's */
@@ -150,7 +153,9 @@ struct session {
 	uint64_t t_start, t_tls, t_route, tls_ms, route_ms; /* ms */
 };
 
-/* Takes over fd; the session frees itself when it is over.  0, or -ENOMEM (fd is then closed). */
+/* Are sessions of this listener counted by source?  Not those that a balancer brings. */
+bool session_counts_source(const struct session_env *env, const struct session_listener *listener);
+/* Takes over fd (and the place in env->shared->sources); the session frees itself when it is over.  0, or -ENOMEM (fd is then closed). */
 int session_new(struct session_env *env, struct session_listener *listener, int fd, const struct net_addr *peer,
 		const struct net_addr *local);
 /* Runs it as far as it goes. */

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "tests/packets/packet.h"
+#include "userspace/sources.h"
 
 static struct front *front;
 static int prog;
@@ -195,6 +196,37 @@ static void test_blocked(void **state)
 	expect(syn("2001:db8:5:1::6"), REASON_syn_admitted, "released");
 }
 
+/* The daemon's count, told to the front: at the limit new connections are dropped, below it let in again. */
+static void test_sources(void **state)
+{
+	struct in6_addr ip, friend;
+	struct sources *sources;
+
+	reopen(NULL);
+	net_parse_ip("198.51.100.7", &ip);
+	net_parse_ip("198.51.100.8", &friend);
+	sources = sources_new(2, 100, front);
+	assert_true(sources_take(sources, &ip));
+	expect(syn("198.51.100.7"), REASON_syn_admitted, "one of two");
+	assert_true(sources_take(sources, &ip));
+	expect(syn("198.51.100.7"), REASON_limit_connections, "two of two");
+	assert_false(sources_take(sources, &ip));
+	sources_release(sources, &ip);
+	expect(syn("198.51.100.7"), REASON_syn_admitted, "one of two again");
+	sources_release(sources, &ip);
+	assert_false(front_skips_limits(front, &friend));
+	add_allow();
+	assert_true(front_skips_limits(front, &friend));
+	assert_false(front_skips_limits(front, &ip));
+	verify("198.51.100.7", "mail.example", 3600000);
+	assert_true(front_skips_limits(front, &ip));
+	for (int i = 0; i < 5; i++)
+		assert_true(sources_take(sources, &friend));
+	for (int i = 0; i < 5; i++)
+		sources_release(sources, &friend);
+	sources_free(sources);
+}
+
 static uint64_t now_ns(void)
 {
 	struct timespec ts;
@@ -259,7 +291,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_source),	 cmocka_unit_test(test_networks), cmocka_unit_test(test_verified),
-		cmocka_unit_test(test_per_name), cmocka_unit_test(test_blocked),  cmocka_unit_test(test_flood_begins),
+		cmocka_unit_test(test_per_name), cmocka_unit_test(test_blocked),  cmocka_unit_test(test_sources),
+		cmocka_unit_test(test_flood_begins),
 	};
 
 	if (!packet_namespace()) {

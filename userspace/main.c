@@ -236,13 +236,16 @@ static void drain(struct daemon *d, const sigset_t *signals)
 
 static void serve(struct daemon *d, struct control *control, const sigset_t *signals)
 {
+	static const struct timespec second = { .tv_sec = 1 };
+
 	for (;;) {
-		int sig = sigwaitinfo(signals, NULL);
+		int sig = sigtimedwait(signals, NULL, &second);
 
 		if (sig == SIGHUP)
 			reload(d, control);
 		else if (sig == SIGTERM || sig == SIGINT)
 			break;
+		daemon_tick(d);
 	}
 	drain(d, signals);
 }

@@ -270,6 +270,7 @@ enum step_result session_end(struct session *s, enum end_reason reason, enum rep
 	reason = refused_or(s, reason);
 	s->end = (uint8_t)reason;
 	session_end_judging(s);
+	session_note_history(s);
 	if (reply != REPLY_COUNT && !s->client.error) {
 		char text[REPLY_MAX];
 

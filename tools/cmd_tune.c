@@ -95,7 +95,10 @@ static int run_plan(struct tune *t)
 	}
 	tune_print_report(stdout, t->facts, t->report, 0);
 	tune_print_plan(stdout, t->report, &t->wants);
-	printf("undo will be kept in %s/tune-%s.json; nothing was changed (plan)\n", t->state, t->ifname);
+	if (t->report->changes_n)
+		printf("undo will be kept in %s/tune-%s.json; nothing was changed (plan)\n", t->state, t->ifname);
+	else
+		printf("nothing to change\n");
 	return 0;
 }
 

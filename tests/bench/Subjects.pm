@@ -80,7 +80,7 @@ sub certificate {
 	my @kind = $key eq 'rsa' ? ('rsa:2048') : ('ec', '-pkeyopt', 'ec_paramgen_curve:P-256');
 	my $base = "$Bench::run/$key";
 	Bench::shell("openssl req -x509 -newkey @kind -nodes -keyout $base.key -out $base.crt -subj /CN=mx.example " .
-		"-addext subjectAltName=DNS:mx.example -days 30 2>/dev/null && cat $base.crt $base.key >$base.pem");
+		"-addext subjectAltName=DNS:mx.example -days 30 2>/dev/null && cat $base.key $base.crt >$base.pem");
 	chmod 0644, "$base.pem";    # read by subjects that have given up root; it guards nothing
 	return POSIX::getcwd() . "/$base.pem";
 }

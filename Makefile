@@ -93,7 +93,7 @@ $(filter $(B)/userspace/front%.o,$(D_OBJ)): $(SKEL)
 $(B)/bpf/%.bpf.o: bpf/%.bpf.c Makefile
 	@mkdir -p $(@D)
 	$(call say,BPF,$<)$(CLANG) -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter --target=bpf -mcpu=v3 \
-	  -I. -I/usr/include/$(shell $(CC) -dumpmachine | sed 's/-pc-/-/') -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<
+	  -DDANELAW_VERSION='"$(VERSION)"' -I. -I/usr/include/$(shell $(CC) -dumpmachine | sed 's/-pc-/-/') -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<
 
 $(B)/bpf/%.skel.h: $(B)/bpf/%.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $*_bpf > $@

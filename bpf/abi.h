@@ -12,7 +12,7 @@
 
 #include <linux/types.h>
 
-#define FRONT_ABI 5
+#define FRONT_ABI 6
 
 enum {
 	FRONT_VIPS_MAX = 16384,
@@ -45,9 +45,22 @@ enum steer_reason {
 #include "bpf/reasons.def"
 };
 
-/* front_stats, steer_stats: one entry a CPU, one named counter a reason */
+enum cookie_reason {
+#define COOKIE(number, symbol, sentence) COOKIE_##symbol = number,
+#include "bpf/reasons.def"
+#define COOKIE(number, symbol, sentence) +1
+	COOKIE_COUNT = 0
+#include "bpf/reasons.def"
+};
+
+/* front_stats, cookie_stats, steer_stats: one entry a CPU, one named counter a reason */
 struct front_stats {
 #define REASON(number, symbol, verdict, sentence) __u64 symbol;
+#include "bpf/reasons.def"
+};
+
+struct cookie_stats {
+#define COOKIE(number, symbol, sentence) __u64 symbol;
 #include "bpf/reasons.def"
 };
 
@@ -58,6 +71,8 @@ struct steer_stats {
 
 #define REASON(number, symbol, verdict, sentence)                                                                    \
 	_Static_assert(__builtin_offsetof(struct front_stats, symbol) == 8 * (number), "rows of reasons.def in order");
+#define COOKIE(number, symbol, sentence)                                                                             \
+	_Static_assert(__builtin_offsetof(struct cookie_stats, symbol) == 8 * (number), "rows of reasons.def in order");
 #define STEER(number, symbol, sentence)                                                                              \
 	_Static_assert(__builtin_offsetof(struct steer_stats, symbol) == 8 * (number), "rows of reasons.def in order");
 #include "bpf/reasons.def"
@@ -83,9 +98,37 @@ struct front_config {
 	__u32 allow_set;		/* which set of allow_list is read: 1 or 2; 0: there is none */
 	__u8 few4[8][4];
 	__u8 few6[4][16];
+	/* SYN cookies; the loader takes what the kernel would do itself from its sysctls */
+	__u32 cookie_path;	/* enum cookie_path: whose cookies answer SYNs in a flood */
+	__u32 cookie_always;	/* 1: not in a flood only */
+	__u32 cookie_offer;	/* enum cookie_offer, ored: options that may be agreed on */
+	__u32 cookie_full;	/* 1: an accept queue is full: the kernel would make no connection of an answer */
+	__u16 cookie_mss4, cookie_mss6; /* what we can take */
+	__u16 cookie_window;
+	__u8 cookie_wscale;
+	__u8 cookie_shared;	/* other nodes make cookies with our keys: any ACK may answer one */
 };
 enum { FEW4_MAX = 8, FEW6_MAX = 4 };
-_Static_assert(sizeof(struct front_config) == 176, "front_config");
+_Static_assert(sizeof(struct front_config) == 200, "front_config");
+
+enum cookie_path {
+	COOKIE_PATH_NONE,   /* new connections go to the kernel, flood or not */
+	COOKIE_PATH_KERNEL, /* the kernel's cookies (bpf_tcp_raw_gen_syncookie_*(), Linux 6.1) */
+	COOKIE_PATH_OWN,    /* ours, cookie.h (bpf_sk_assign_tcp_reqsk(), Linux 6.9) */
+};
+enum cookie_offer { COOKIE_OFFER_TIMESTAMP = 1, COOKIE_OFFER_SACK = 2, COOKIE_OFFER_WSCALE = 4 };
+
+/* cookie_keys[0]: a slot is written before epoch reaches it and kept until all its cookies are too old */
+enum { COOKIE_EPOCH_S = 60, COOKIE_KEYS = 4 };
+struct cookie_key {
+	__u64 epoch; /* that it is the key of */
+	__u64 key[2];
+};
+struct cookie_keys {
+	__u64 epoch; /* now: seconds since 1970 by COOKIE_EPOCH_S, so that a cluster's nodes agree */
+	struct cookie_key slots[COOKIE_KEYS]; /* epoch modulo COOKIE_KEYS */
+};
+_Static_assert(sizeof(struct cookie_keys) == 104, "cookie_keys");
 
 /*
  * buckets: when the next connection would be on time (CLOCK_MONOTONIC), a source's place chosen by keyed hash.
@@ -230,6 +273,10 @@ struct front_newest {
 	__u8 source[16];
 };
 _Static_assert(sizeof(struct front_newest) == 48, "newest");
+
+/* What a run of `watch` answers, ored; WATCH_BY_PACKET stands where a place in sockets could. */
+enum watch_state { WATCH_FULL = 1, WATCH_STAMPED = 2, WATCH_NONE = 4 };
+#define WATCH_BY_PACKET 0xffffffff
 
 /* steer_state[0]: two rows of sockets a listener; a new process fills the other row and then flips generation */
 struct steer_state {

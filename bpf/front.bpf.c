@@ -21,12 +21,17 @@
 #include "bpf/lists.h"
 #include "bpf/maps.h"
 #include "bpf/parse.h"
+#include "bpf/segment.h"
+#include "bpf/synack.h"
+#include "bpf/vip.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-/* Shown by `bpftool prog show` as metadata. */
-static volatile const char bpf_metadata_danelaw[] SEC(".rodata") __attribute__((used)) = DANELAW_VERSION;
 
-enum { GO_ON = -1 }; /* a check's answer when it has no objection */
+enum {
+	GO_ON = -1,	/* a check's answer when it has no objection */
+	BY_COOKIE = -2, /* to be answered by a cookie */
+	BY_RESET = -3,
+};
 
 enum {
 	TCP_FIN = 0x01,
@@ -66,14 +71,6 @@ static __always_inline _Bool is_few6(const struct front_config *config, const st
 	for (__u32 i = 0; i < FEW6_MAX; i++)
 		found |= i < config->few6_count && few[2 * i] == dest->words[0] && few[2 * i + 1] == dest->words[1];
 	return found;
-}
-
-static __always_inline _Bool is_in_vips(const struct address *dest)
-{
-	struct vip_key key = { .port = dest->port };
-
-	__builtin_memcpy(key.ip, dest->ip, 16);
-	return bpf_map_lookup_elem(&vips, &key) != 0;
 }
 
 static __always_inline _Bool is_exact(const struct front_config *config, const struct address *dest)
@@ -140,7 +137,7 @@ static __always_inline int reason_parsed(enum parsed parsed)
 	case PARSED_TCP_HIDDEN:
 		return REASON_bad_fragment;
 	case PARSED_FRAGMENT:
-		return in_flood() ? REASON_flood_fragment : REASON_fragment;
+		return in_flood(bpf_ktime_get_coarse_ns()) ? REASON_flood_fragment : REASON_fragment;
 	case PARSED_EXT_TOO_MANY:
 		return REASON_bad_headers;
 	case PARSED_ICMP:
@@ -182,62 +179,134 @@ static __always_inline int check_flags(const struct packet *p)
 	return GO_ON;
 }
 
-/* Is the socket that this segment finds a listener whose cookie it answers?  (Cookies of the kernel's own too.) */
-static __always_inline _Bool answers_cookie(const struct packet *p)
+/* Is the source known well enough to be let through where a stranger is not? */
+static __always_inline int check_known(const struct address *from, const struct front_config *config, __u64 now)
 {
-	if ((tcp_flags(p->tcp) & (TCP_ACK | TCP_RST | TCP_SYN)) != TCP_ACK)
-		return 0;
-	if (p->v4)
-		return !bpf_tcp_raw_check_syncookie_ipv4(p->ip, p->tcp);
-	return !bpf_tcp_raw_check_syncookie_ipv6(p->ip, p->tcp);
+	if (is_verified(from, now))
+		return REASON_verified;
+	return is_allowed(from, config) ? REASON_allowed_list : GO_ON;
+}
+
+static __always_inline int check_limits(const struct address *from, const struct front_config *config, __u64 now)
+{
+	if (config->blocked_used && is_blocked(from, now))
+		return REASON_limit_connections;
+	return check_rate(from, config, now);
+}
+
+/*
+ * A segment that found a listener.  Where it answers a cookie its source has shown that it receives what is sent
+ * to it, and the limits, which a SYN in a flood says nothing about, are held against it here.  (The kernel may
+ * make cookies in any flood.)
+ */
+static __always_inline int check_answer(const struct segment *g, const struct front_config *config)
+{
+	__u64 now = bpf_ktime_get_coarse_ns();
+	int reason;
+
+	if ((g->flags & (TCP_ACK | TCP_RST | TCP_SYN)) != TCP_ACK)
+		return REASON_flood_segment;
+	if ((config->cookie_path != COOKIE_PATH_OWN || cookie_answered(g) < 0) && !kernel_cookie_answered(g))
+		return REASON_cookie_invalid;
+	reason = check_limits(&g->source, config, now);
+	if (reason != GO_ON && check_known(&g->source, config, now) == GO_ON)
+		return reason;
+	return config->cookie_full ? BY_RESET : REASON_cookie_valid;
 }
 
 /* While a flood lasts, what belongs to no connection ends here: the kernel would answer each with a reset. */
-static __always_inline int check_segment(struct xdp_md *ctx, const struct packet *p)
+__noinline int flood_segment(struct xdp_md *ctx, const struct segment *g)
 {
-	struct bpf_sock_tuple tuple;
+	struct front_config *config;
+	__u32 state, zero = 0;
 	struct bpf_sock *sk;
-	__u32 state, size;
 
-	if (p->v4) {
-		__builtin_memcpy(&tuple.ipv4.saddr, p->source, 4);
-		__builtin_memcpy(&tuple.ipv4.daddr, p->dest, 4);
-		tuple.ipv4.sport = p->tcp->source;
-		tuple.ipv4.dport = p->tcp->dest;
-		size = sizeof(tuple.ipv4);
-	} else {
-		__builtin_memcpy(tuple.ipv6.saddr, p->source, 16);
-		__builtin_memcpy(tuple.ipv6.daddr, p->dest, 16);
-		tuple.ipv6.sport = p->tcp->source;
-		tuple.ipv6.dport = p->tcp->dest;
-		size = sizeof(tuple.ipv6);
-	}
-	sk = bpf_skc_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	config = bpf_map_lookup_elem(&front_config, &zero);
+	if (!g || !config)
+		return REASON_error_config;
+	sk = segment_socket(ctx, g);
 	if (!sk)
 		return REASON_flood_segment;
 	state = sk->state;
 	bpf_sk_release(sk);
-	if (state != BPF_TCP_LISTEN)
-		return REASON_established;
-	return answers_cookie(p) ? REASON_cookie_valid : REASON_flood_segment;
+	return state == BPF_TCP_LISTEN ? check_answer(g, config) : REASON_established;
+}
+
+/*
+ * While a flood lasts, whoever is not known gets a cookie for an answer and leaves nothing behind.  Known peers never
+ * meet one: options would suffer by the kernel's, and an answer that gets lost is repaired by nobody, since in
+ * SMTP the client waits for the server to speak.
+ */
+__noinline int flood_syn(const struct segment *g)
+{
+	__u64 now = bpf_ktime_get_coarse_ns();
+	struct front_config *config;
+	__u32 zero = 0;
+	int reason;
+
+	config = bpf_map_lookup_elem(&front_config, &zero);
+	if (!g || !config)
+		return REASON_error_config;
+	reason = check_known(&g->source, config, now);
+	if (reason != GO_ON)
+		return reason;
+	if (config->blocked_used && is_blocked(&g->source, now))
+		return REASON_limit_connections;
+	if (g->fragment)
+		return REASON_flood_fragment;
+	return config->cookie_full ? REASON_queue_full : BY_COOKIE;
+}
+
+/*
+ * What is different while a flood lasts; GO_ON for a SYN: no cookie can be made.  Answers are made from here, and
+ * not where they are decided, since 512 bytes of stack are all there are for the functions in a row.
+ */
+static __always_inline int check_in_flood(struct xdp_md *ctx, const struct packet *p, _Bool syn)
+{
+	struct answer answer = { 0 };
+	struct segment g;
+	int reason;
+
+	segment_of(p, &g);
+	reason = syn ? flood_syn(&g) : flood_segment(ctx, &g);
+	if (reason != BY_COOKIE && reason != BY_RESET)
+		return reason;
+	if (reason == BY_RESET)
+		make_reset(&g, &answer);
+	else if (!make_cookie(ctx, &g, &answer))
+		return GO_ON;
+	if (!send_answer(ctx, &g, &answer))
+		return syn ? GO_ON : REASON_cookie_valid; /* the frame is as it was */
+	return syn ? REASON_cookie_sent : REASON_cookie_reset;
 }
 
 /* Limits; who is allowed or verified is asked only when one of them would drop. */
-static __always_inline int check_syn(const struct address *from, const struct front_config *config)
+static __always_inline int check_syn(const struct address *from, const struct front_config *config, __u64 now)
 {
-	__u64 now = bpf_ktime_get_coarse_ns();
-	int reason = GO_ON;
+	int reason = check_limits(from, config, now), known;
 
-	count_syn(config, now);
-	if (config->blocked_used && is_blocked(from, now))
-		reason = REASON_limit_connections;
-	if (reason == GO_ON)
-		reason = check_rate(from, config, now);
 	if (reason == GO_ON)
 		return REASON_syn_admitted;
-	if (is_verified(from, now))
-		return REASON_verified;
-	return is_allowed(from, config) ? REASON_allowed_list : reason;
+	known = check_known(from, config, now);
+	return known == GO_ON ? reason : known;
+}
+
+static __always_inline int check_connection(struct xdp_md *ctx, const struct packet *p, const struct address *from,
+					    const struct front_config *config)
+{
+	__u64 now = bpf_ktime_get_coarse_ns();
+	_Bool syn = is_syn(p), flood;
+	int reason;
+
+	if (syn)
+		count_syn(config, now);
+	flood = in_flood(now);
+	if (syn)
+		flood = config->cookie_path && (flood || config->cookie_always);
+	reason = flood ? check_in_flood(ctx, p, syn) : GO_ON;
+	if (reason != GO_ON)
+		return reason;
+	return syn ? check_syn(from, config, now) : REASON_established;
 }
 
 static __always_inline int judge(struct xdp_md *ctx, struct address *from)
@@ -262,9 +331,7 @@ static __always_inline int judge(struct xdp_md *ctx, struct address *from)
 	reason = check_flags(&p);
 	if (reason != GO_ON)
 		return reason;
-	if (!is_syn(&p))
-		return in_flood() ? check_segment(ctx, &p) : REASON_established;
-	return check_syn(from, config);
+	return check_connection(ctx, &p, from, config);
 }
 
 /* The one exit: counts, and turns the reason into XDP's word. */

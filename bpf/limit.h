@@ -16,49 +16,7 @@
 #include "bpf/abi.h"
 #include "bpf/maps.h"
 #include "bpf/parse.h"
-
-#define rotl64(x, b) ((x) << (b) | (x) >> (64 - (b)))
-
-struct sip {
-	__u64 v0, v1, v2, v3;
-};
-
-static __always_inline void sip_round(struct sip *s)
-{
-	s->v0 += s->v1;
-	s->v1 = rotl64(s->v1, 13) ^ s->v0;
-	s->v0 = rotl64(s->v0, 32);
-	s->v2 += s->v3;
-	s->v3 = rotl64(s->v3, 16) ^ s->v2;
-	s->v0 += s->v3;
-	s->v3 = rotl64(s->v3, 21) ^ s->v0;
-	s->v2 += s->v1;
-	s->v1 = rotl64(s->v1, 17) ^ s->v2;
-	s->v2 = rotl64(s->v2, 32);
-}
-
-/* SipHash-1-3 of 64 bits and a tag, which stands where the length does. */
-static __always_inline __u64 sip_hash(const __u64 key[2], __u64 word, __u64 tag)
-{
-	struct sip s = {
-		.v0 = key[0] ^ 0x736f6d6570736575ull,
-		.v1 = key[1] ^ 0x646f72616e646f6dull,
-		.v2 = key[0] ^ 0x6c7967656e657261ull,
-		.v3 = key[1] ^ 0x7465646279746573ull,
-	};
-
-	s.v3 ^= word;
-	sip_round(&s);
-	s.v0 ^= word;
-	s.v3 ^= tag << 56;
-	sip_round(&s);
-	s.v0 ^= tag << 56;
-	s.v2 ^= 0xff;
-	sip_round(&s);
-	sip_round(&s);
-	sip_round(&s);
-	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
-}
+#include "bpf/sip.h"
 
 static __always_inline void source_key(const struct address *from, struct source_key *key)
 {
@@ -173,13 +131,13 @@ static __always_inline void count_syn(const struct front_config *config, __u64 n
 		end_window(shared, config, now);
 }
 
-static __always_inline _Bool in_flood(void)
+static __always_inline _Bool in_flood(__u64 now)
 {
 	struct flood *shared;
 	__u32 zero = 0;
 
 	shared = bpf_map_lookup_elem(&flood, &zero);
-	return shared && shared->until_ns && bpf_ktime_get_coarse_ns() < shared->until_ns;
+	return shared && now < shared->until_ns;
 }
 
 #endif

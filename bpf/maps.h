@@ -20,6 +20,38 @@ struct {
 	__type(value, struct vip);
 } vips SEC(".maps");
 
+#if defined(DANELAW_FRONT) || defined(DANELAW_TC)
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct front_config);
+} front_config SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct flood);
+} flood SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct cookie_keys);
+} cookie_keys SEC(".maps");
+#endif
+
+#ifdef DANELAW_TC
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct cookie_stats);
+} cookie_stats SEC(".maps");
+#endif
+
 #ifdef DANELAW_FRONT
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -27,13 +59,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct front_stats);
 } front_stats SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct front_config);
-} front_config SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -62,13 +87,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct bucket);
 } buckets SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct flood);
-} flood SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -145,6 +163,15 @@ struct {
 } front_newest SEC(".maps");
 #endif
 
+#if defined(DANELAW_STEER) || defined(DANELAW_WATCH)
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__uint(max_entries, SOCKET_SLOTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} sockets SEC(".maps");
+#endif
+
 #ifdef DANELAW_STEER
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -166,13 +193,6 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } cpu_worker SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_SOCKMAP);
-	__uint(max_entries, SOCKET_SLOTS);
-	__type(key, __u32);
-	__type(value, __u64);
-} sockets SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

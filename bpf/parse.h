@@ -17,6 +17,15 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+/* What runs at tc ingress sees the packet through another context. */
+#ifdef DANELAW_TC
+#define PARSE_CTX struct __sk_buff
+#define packet_length(ctx) ((ctx)->len)
+#else
+#define PARSE_CTX struct xdp_md
+#define packet_length(ctx) bpf_xdp_get_buff_len(ctx)
+#endif
+
 enum {
 	PARSE_VLAN_MAX = 2,
 	PARSE_EXT_MAX = 6, /* RFC 8200 section 4.1 recommends six kinds, once each (destination options twice) */
@@ -122,7 +131,7 @@ static __always_inline enum parsed parse_tcp(struct packet *p)
 	return PARSED_TCP;
 }
 
-static __always_inline enum parsed parse_ip4(struct packet *p, struct xdp_md *ctx)
+static __always_inline enum parsed parse_ip4(struct packet *p, PARSE_CTX *ctx)
 {
 	struct iphdr *ip = p->at;
 	__u32 header, total;
@@ -141,7 +150,7 @@ static __always_inline enum parsed parse_ip4(struct packet *p, struct xdp_md *ct
 	total = bpf_ntohs(ip->tot_len);
 	frame = p->end - p->at;
 	if (total > frame) /* several buffers? */
-		frame = bpf_xdp_get_buff_len(ctx) - (__u64)(p->at - (void *)p->eth);
+		frame = packet_length(ctx) - (__u64)(p->at - (void *)p->eth);
 	if (header < sizeof(*ip) || total < header || total > frame)
 		return PARSED_IP_BAD;
 	frag = bpf_ntohs(ip->frag_off);
@@ -183,7 +192,7 @@ static __always_inline _Bool is_ext(__u8 next)
 	       next == PROTO_DSTOPTS || next == PROTO_AH;
 }
 
-static __always_inline enum parsed parse_ip6(struct packet *p, struct xdp_md *ctx)
+static __always_inline enum parsed parse_ip6(struct packet *p, PARSE_CTX *ctx)
 {
 	struct ipv6hdr *ip = p->at;
 	_Bool later = 0;
@@ -202,7 +211,7 @@ static __always_inline enum parsed parse_ip6(struct packet *p, struct xdp_md *ct
 		return PARSED_ICMP;
 	frame = p->end - p->at;
 	if (p->left > frame) /* several buffers? */
-		frame = bpf_xdp_get_buff_len(ctx) - (__u64)(p->at - (void *)p->eth);
+		frame = packet_length(ctx) - (__u64)(p->at - (void *)p->eth);
 	if (p->left > frame)
 		return next == IPPROTO_TCP ? PARSED_IP_BAD : PARSED_EXT_TOO_MANY;
 #pragma unroll
@@ -223,7 +232,7 @@ static __always_inline enum parsed parse_ip6(struct packet *p, struct xdp_md *ct
 	return parse_tcp(p);
 }
 
-static __always_inline enum parsed parse_headers(struct xdp_md *ctx, struct packet *p)
+static __always_inline enum parsed parse_headers(PARSE_CTX *ctx, struct packet *p)
 {
 	__be16 proto_be = parse_ethernet(p);
 
@@ -238,7 +247,7 @@ static __always_inline enum parsed parse_headers(struct xdp_md *ctx, struct pack
  * The pointers once more, from their offsets.  The verifier follows every way through the headers with pointers
  * that differ by what it knows of them, and would follow all the rest of the program as often; these are alike.
  */
-static __always_inline enum parsed settle(struct xdp_md *ctx, struct packet *p, enum parsed parsed)
+static __always_inline enum parsed settle(PARSE_CTX *ctx, struct packet *p, enum parsed parsed)
 {
 	__u32 ip_at = p->ip - (void *)p->eth, tcp_at = p->tcp ? (void *)p->tcp - (void *)p->eth : 0;
 
@@ -258,7 +267,7 @@ static __always_inline enum parsed settle(struct xdp_md *ctx, struct packet *p, 
 }
 
 /* Everything: the packet of ctx, *p as far as the answer promises. */
-static __always_inline enum parsed parse_packet(struct xdp_md *ctx, struct packet *p)
+static __always_inline enum parsed parse_packet(PARSE_CTX *ctx, struct packet *p)
 {
 	enum parsed parsed;
 

@@ -32,7 +32,7 @@ static int check_kernel(struct front_err err)
 	return 0;
 }
 
-static int load(struct bpf_object *obj, const char *what, struct front_err err)
+int front_load(struct bpf_object *obj, const char *what, struct front_err err)
 {
 	int code = front_pin_maps(obj, err);
 
@@ -50,7 +50,7 @@ static int load(struct bpf_object *obj, const char *what, struct front_err err)
 }
 
 /* A descriptor of our own, since the skeleton's go when it is destroyed. */
-static int keep(const struct bpf_map *map)
+int front_keep(const struct bpf_map *map)
 {
 	return fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 3);
 }
@@ -247,14 +247,14 @@ static void size_maps(struct front_bpf *skel, const struct front_settings *set)
 
 static int map_lists(struct front *f, struct front_bpf *skel, struct front_err err)
 {
-	int code = front_map_list4(&f->list4, keep(skel->maps.list4_net), bpf_map__fd(skel->maps.list4_top),
+	int code = front_map_list4(&f->list4, front_keep(skel->maps.list4_net), bpf_map__fd(skel->maps.list4_top),
 				   bpf_map__fd(skel->maps.list4_host), bpf_map__fd(skel->maps.list4_rule),
 				   bpf_map__max_entries(skel->maps.list4_rule) / 2);
 
-	f->list6 = keep(skel->maps.list6);
-	f->allow_list = keep(skel->maps.allow_list);
-	f->allow4 = keep(skel->maps.allow4);
-	f->allow6 = keep(skel->maps.allow6);
+	f->list6 = front_keep(skel->maps.list6);
+	f->allow_list = front_keep(skel->maps.allow_list);
+	f->allow4 = front_keep(skel->maps.allow4);
+	f->allow6 = front_keep(skel->maps.allow6);
 	return code ? front_fail(err, code, "cannot map the deny lists into memory: %s", strerror(-code)) : 0;
 }
 
@@ -287,15 +287,17 @@ static int load_front(struct front *f, const struct front_settings *set, struct 
 	if (!skel)
 		return front_fail(err, -errno, "cannot open the front's object: %s", strerror(errno));
 	size_maps(skel, set);
-	code = load(skel->obj, "XDP", err);
+	code = front_load(skel->obj, "XDP", err);
 	if (code)
 		goto out;
-	f->vips = keep(skel->maps.vips);
-	f->vip_ports = keep(skel->maps.vip_ports);
-	f->front_config = keep(skel->maps.front_config);
-	f->front_stats = keep(skel->maps.front_stats);
-	f->verified = keep(skel->maps.verified);
-	f->blocked = keep(skel->maps.blocked);
+	f->vips = front_keep(skel->maps.vips);
+	f->vip_ports = front_keep(skel->maps.vip_ports);
+	f->front_config = front_keep(skel->maps.front_config);
+	f->front_stats = front_keep(skel->maps.front_stats);
+	f->cookie_keys = front_keep(skel->maps.cookie_keys);
+	f->flood = front_keep(skel->maps.flood);
+	f->verified = front_keep(skel->maps.verified);
+	f->blocked = front_keep(skel->maps.blocked);
 	code = map_lists(f, skel, err);
 	if (!code)
 		code = name_newest(bpf_map__fd(skel->maps.front_newest), err);
@@ -324,16 +326,16 @@ static int load_steer(struct front *f, const struct front_settings *set, struct 
 
 	if (!skel)
 		return front_fail(err, -errno, "cannot open the steering object: %s", strerror(errno));
-	code = load(skel->obj, "sk_lookup", err);
+	code = front_load(skel->obj, "sk_lookup", err);
 	if (code)
 		goto out;
 	if (f->vips < 0)
-		f->vips = keep(skel->maps.vips);
-	f->steer_state = keep(skel->maps.steer_state);
-	f->cpu_worker = keep(skel->maps.cpu_worker);
-	f->sockets = keep(skel->maps.sockets);
-	f->workers = keep(skel->maps.workers);
-	f->steer_stats = keep(skel->maps.steer_stats);
+		f->vips = front_keep(skel->maps.vips);
+	f->steer_state = front_keep(skel->maps.steer_state);
+	f->cpu_worker = front_keep(skel->maps.cpu_worker);
+	f->sockets = front_keep(skel->maps.sockets);
+	f->workers = front_keep(skel->maps.workers);
+	f->steer_stats = front_keep(skel->maps.steer_stats);
 	if (bpf_map_lookup_elem(f->steer_state, &zero, &state))
 		code = front_fail(err, -errno, "cannot read the state of steering: %s", strerror(errno));
 	f->generation = state.generation + 1;
@@ -381,6 +383,8 @@ static struct front *front_new(const struct front_settings *set)
 	f->vips = f->vip_ports = f->front_config = f->front_stats = -1;
 	f->list4.net = f->list6 = f->allow_list = f->allow4 = f->allow6 = -1;
 	f->steer_state = f->cpu_worker = f->sockets = f->workers = f->steer_stats = -1;
+	f->cookies = FRONT_COOKIES_NONE;
+	f->cookie_keys = f->cookie_stats = f->flood = f->watch_prog = -1;
 	f->listeners = set->listeners;
 	f->worker_count = set->workers;
 	return f;
@@ -410,6 +414,8 @@ int front_open(const struct front_settings *set, struct front **out, char *text,
 		code = load_front(f, set, err);
 	if (!code && !set->plain_bind)
 		code = load_steer(f, set, err);
+	if (!code && set->interface_count)
+		code = front_open_cookies(f, set, err);
 	if (code) {
 		for (i = 0; i < f->link_count; i++)
 			front_undo_link(&f->links[i]);
@@ -538,6 +544,7 @@ void front_close(struct front *f, bool detach)
 	close_fd(f->sockets);
 	close_fd(f->workers);
 	close_fd(f->steer_stats);
+	front_close_cookies(f);
 	front_names_free(f->names);
 	free(f->links);
 	free(f->description);

@@ -27,6 +27,10 @@ struct front_vip {
 	uint32_t listener;	/* index, chooses the row of worker sockets */
 };
 
+enum front_protect { FRONT_PROTECT_OFF, FRONT_PROTECT_AUTO, FRONT_PROTECT_ALWAYS };
+/* Whose SYN cookies: the best that can be had, our own (Linux 6.9), the kernel's; and, as an answer, none. */
+enum front_cookies { FRONT_COOKIES_AUTO, FRONT_COOKIES_OWN, FRONT_COOKIES_KERNEL, FRONT_COOKIES_NONE };
+
 struct front_settings {
 	char *const *interfaces;
 	size_t interface_count;
@@ -39,6 +43,9 @@ struct front_settings {
 	unsigned network56_factor, network48_factor; /* an IPv6 /56, /48 may do as much as so many sources */
 	unsigned flood_enter, flood_leave; /* new connections a second, all sources: flood mode begins, ends below */
 	unsigned flood_hold_ms;
+	enum front_protect protect; /* answer new connections by SYN cookies: never, in floods, always */
+	enum front_cookies cookies;
+	bool cookies_shared;	/* other nodes have our keys and may have sent what is answered to us */
 	unsigned list_entries;	/* IPv4 prefixes, and as many of IPv6, that the bulk lists hold; 0: 262,144 */
 	unsigned verified_entries; /* sources that the verified lane holds; 0: 65,536 */
 	bool plain_bind;	/* no steering: listeners bind their addresses themselves */
@@ -46,7 +53,7 @@ struct front_settings {
 
 /* What the kernel side counts, a row each, in an order that never changes within a version. */
 struct front_count_info {
-	const char *group;	/* "front" (packets) or "steer" (new connections) */
+	const char *group;	/* "front" (packets), "cookie" (answers to SYN cookies) or "steer" (new connections) */
 	const char *symbol;
 	const char *verdict;	/* "pass", "drop", "tx"; "" of steer */
 	const char *sentence;
@@ -76,13 +83,11 @@ int front_set_socket(struct front *f, unsigned listener, unsigned worker, int fd
 int front_map_cpus(struct front *f, const uint32_t *cpu_worker, size_t count);
 /*
  * The verified lane: for so long new connections of this source skip every limit (a deny list still holds).
- * name: what was proved, shown with the entry; zone: whose word that is.  A name has at most FRONT_VERIFIED_PER_NAME
- * sources and a zone FRONT_VERIFIED_PER_ZONE names (anyone can sign a zone): one more takes the place of the oldest.
- * ms 0 removes the source, whatever it is verified as.  Any thread.
+ * name: what was proved, shown with the entry.  A name has at most FRONT_VERIFIED_PER_NAME sources: one more
+ * takes the place of its oldest.  ms 0 removes the source.  Any thread.
  */
 #define FRONT_VERIFIED_PER_NAME 8
-#define FRONT_VERIFIED_PER_ZONE 16
-int front_verify_source(struct front *f, const struct in6_addr *ip, const char *name, const char *zone, uint32_t ms);
+int front_verify_source(struct front *f, const struct in6_addr *ip, const char *name, uint32_t ms);
 /* The source holds as many connections as it may: for so long its new ones are dropped.  ms 0: no longer.  Any thread. */
 int front_block_source(struct front *f, const struct in6_addr *ip, uint32_t ms);
 /*
@@ -98,6 +103,39 @@ struct front_list_files {
 int front_load_lists(struct front *f, struct front_list_files *deny, struct front_list_files *allow, char *err, size_t err_size);
 /* On an allow list or verified: no limit is for it.  Costs a few system calls: for the moment when one would hit. */
 bool front_skips_limits(const struct front *f, const struct in6_addr *ip);
+/* ---- SYN protection (docs/syn-protection.md) ---- */
+
+enum front_cookies front_cookies(const struct front *f); /* that are in use: OWN, KERNEL, NONE */
+/* For the log: "SYN cookies of our own, …", or why there are none; valid as long as f. */
+const char *front_describe_cookies(const struct front *f);
+/*
+ * Keys of our own cookies.  Each serves FRONT_COOKIE_EPOCH_S seconds, counted from 1970 by the system's clock; that
+ * of the next epoch is wanted before it begins.  keep: one that is there for this epoch, of an earlier process, stays.
+ */
+#define FRONT_COOKIE_EPOCH_S 60
+int front_set_cookie_key(struct front *f, uint64_t epoch, const uint8_t key[16], bool keep);
+int front_set_cookie_epoch(struct front *f, uint64_t epoch);
+/*
+ * Cookies of the kernel's: it takes them back only from a listener that itself sent one in the last 120 s, and sends
+ * them only with net.ipv4.tcp_syncookies = 2.  With both true, arm; before one ceases to be, disarm.
+ */
+int front_arm_cookies(struct front *f, bool armed);
+/*
+ * Looks after the listening sockets; without capabilities.  stamp: lets the kernel make a cookie for each.  While an
+ * accept queue is nearly full the front answers no SYN: the kernel would forget the connection, and its client, which
+ * waits for the server to speak, would never know.
+ */
+struct front_watch {
+	unsigned sockets, full, stamped;
+};
+int front_watch(struct front *f, bool stamp, struct front_watch *out);
+struct front_flood {
+	bool lasts;
+	uint64_t syn_per_s; /* of the last window that was measured */
+	uint64_t floods;    /* that began since the maps were made */
+};
+int front_read_flood(const struct front *f, struct front_flood *out);
+
 /* counts[front_count_rows], summed over CPUs; 0 or negative errno. */
 int front_read_counts(const struct front *f, uint64_t *counts);
 /* detach: remove links and pins (SIGTERM of a front that is not to outlive the daemon); else they stay. */

@@ -112,6 +112,34 @@ void front_undo_link(const struct front_link *link)
 	unlink(path);
 }
 
+/* BPF_TCX_INGRESS of Linux 6.6; the headers may be older. */
+enum { TCX_INGRESS = 46 };
+
+int front_attach_tcx(int prog, const struct front_link *at, struct front_err err)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), LINKS "/tcx-%s", at->interface);
+	fd = bpf_obj_get(path);
+	if (fd >= 0) {
+		if (!at->fresh && !bpf_link_update(fd, prog, NULL))
+			return fd;
+		close(fd); /* of an interface that is gone */
+		unlink(path);
+	}
+	fd = bpf_link_create(prog, (int)at->ifindex, (enum bpf_attach_type)TCX_INGRESS, NULL);
+	if (fd < 0)
+		return front_fail(err, -errno, "cannot attach a program to the tc ingress of %s: %s", at->interface, strerror(errno));
+	if (bpf_obj_pin(fd, path)) {
+		int code = -errno;
+
+		close(fd);
+		return front_fail(err, code, "cannot pin a link as %s: %s", path, strerror(-code));
+	}
+	return fd;
+}
+
 int front_check_netns(struct front_err err)
 {
 	struct bpf_link_info info = { 0 };
@@ -166,7 +194,7 @@ void front_drop_other_links(char *const *interfaces, size_t count)
 	while ((entry = readdir(d))) {
 		size_t i = 0;
 
-		if (strncmp(entry->d_name, "xdp-", 4))
+		if (strncmp(entry->d_name, "xdp-", 4) && strncmp(entry->d_name, "tcx-", 4))
 			continue;
 		while (i < count && strcmp(interfaces[i], entry->d_name + 4))
 			i++;

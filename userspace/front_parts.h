@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What front.c, front_pins.c, front_attach.c, front_busy.c and front_lists.c share; nobody else includes it.
+ * What front.c and front_*.c share; nobody else includes it.
  */
 #ifndef DANELAW_FRONT_PARTS_H
 #define DANELAW_FRONT_PARTS_H
@@ -69,11 +69,16 @@ struct front {
 	uint32_t generation;	/* ours */
 	unsigned listeners, worker_count;
 	char *description;
+	/* SYN protection; -1 where there is none */
+	enum front_cookies cookies;
+	int cookie_keys, cookie_stats, flood, watch_prog;
+	int cookie_links[16];
+	size_t cookie_link_count;
+	struct front_vip *watched; /* addresses that listeners bind themselves; steered ones are found by their place */
+	size_t watched_count;
+	bool steered, full;
+	const char *cookie_description;
 };
-
-/* --- front_counts.c --- */
-/* Adds a per-CPU struct of counters, summed; map -1: none. */
-int front_add_counts(int map, uint64_t *counts, size_t rows);
 
 /* --- front_list4.c --- */
 int front_map_list4(struct list4 *list, int net, int top, int host, int rule, size_t entries);
@@ -89,6 +94,15 @@ void front_lock(struct front *f);
 void front_unlock(struct front *f);
 void front_fill_limits(const struct front_settings *set, struct front_config *config);
 
+/* --- front_cookies.c --- */
+/* After the links of XDP are there: chooses the cookies, loads and attaches what they need. */
+int front_open_cookies(struct front *f, const struct front_settings *set, struct front_err err);
+void front_close_cookies(struct front *f);
+
+/* --- front.c --- */
+int front_load(struct bpf_object *obj, const char *what, struct front_err err);
+int front_keep(const struct bpf_map *map); /* a descriptor of our own */
+
 /* --- front_pins.c --- */
 int front_pin_dirs(struct front_err err);
 /* Lets obj's maps be found or made under FRONT_PIN_DIR/maps; maps of another shape than ours are let go. */
@@ -103,6 +117,8 @@ int front_attach_xdp(int prog, const char *interface, bool generic_allowed, stru
 void front_undo_link(const struct front_link *link);
 /* Refuses to touch pins that belong to another network namespace. */
 int front_check_netns(struct front_err err);
+/* The tc program at an interface's ingress (tcx, Linux 6.6), pinned; the link's descriptor. */
+int front_attach_tcx(int prog, const struct front_link *at, struct front_err err);
 int front_attach_steer(int prog, int *link, struct front_err err);
 /* Detaches pinned links of interfaces that are no longer ours. */
 void front_drop_other_links(char *const *interfaces, size_t count);

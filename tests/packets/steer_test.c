@@ -107,7 +107,7 @@ static int accepted_by(const int *listeners, int count, const char *ip, uint16_t
 
 static uint64_t count_of(const char *symbol)
 {
-	uint64_t counts[REASON_COUNT + STEER_COUNT];
+	uint64_t counts[REASON_COUNT + COOKIE_COUNT + STEER_COUNT];
 	size_t i;
 
 	assert_int_equal(front_read_counts(front, counts), 0);
@@ -269,8 +269,8 @@ static void test_flood(void **state)
 	assert_true(accepted_by(listeners, SOCKETS, "192.0.2.25", 25) >= 0); /* and closes it: FIN gets through */
 	assert_int_equal(recv(fd, frame, 1, 0), 0);
 	close(fd);
-	assert_int_equal(packet_reason(prog, frame, packet_build(&stray, frame)), REASON_flood_segment);
-	assert_int_equal(packet_reason(prog, frame, packet_build(&stray6, frame)), REASON_flood_segment);
+	assert_int_equal(packet_reason(prog, frame, packet_build(&stray, frame)), REASON_cookie_invalid);
+	assert_int_equal(packet_reason(prog, frame, packet_build(&stray6, frame)), REASON_cookie_invalid);
 	packet_sh("echo 2 >/proc/sys/net/ipv4/tcp_syncookies");
 	packet_counts(before);
 	for (i = 0; i < 4; i++)

@@ -35,6 +35,9 @@ enum config_client_dane {
 };
 enum config_relay { CONFIG_RELAY_GUARD, CONFIG_RELAY_SPLICE };
 
+enum config_syn_protect { CONFIG_SYN_OFF, CONFIG_SYN_AUTO, CONFIG_SYN_ALWAYS };
+enum config_syn_cookies { CONFIG_COOKIES_AUTO, CONFIG_COOKIES_OWN, CONFIG_COOKIES_KERNEL };
+
 struct config_front {
 	enum config_xdp mode;	  /* off when there is no interface */
 	char **interfaces;
@@ -46,6 +49,10 @@ struct config_front {
 	unsigned factor56, factor48;	    /* an IPv6 /56, /48 may do as much as so many sources; 0: no limit */
 	unsigned flood_enter, flood_leave;  /* new connections a second; 0: never, half of enter */
 	uint32_t flood_hold_ms;
+	enum config_syn_protect syn_protect;
+	enum config_syn_cookies syn_cookies; /* whose */
+	char *syn_secret_file;	  /* of keys that other nodes have too; NULL: of this process alone */
+	bool syn_sysctls;	  /* net.ipv4.tcp_syncookies may be changed while the kernel's cookies are used */
 	bool steer;		  /* sk_lookup; false: plain bind on each address */
 };
 

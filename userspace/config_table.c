@@ -82,6 +82,10 @@ const struct config_setting config_settings[] = {
 	FRONT("flood-enter", NUMBER, flood_enter, .max = 100000000, .def = "20000"),
 	FRONT("flood-leave", NUMBER, flood_leave, .max = 100000000, .def = "0"),
 	FRONT("flood-hold", TIME, flood_hold_ms, .min = S, .max = H, .def = "10s"),
+	FRONT("syn-protect", CHOICE, syn_protect, .choices = "off|auto|always", .def = "auto"),
+	FRONT("syn-cookies", CHOICE, syn_cookies, .choices = "auto|own|kernel", .def = "auto"),
+	FRONT("syn-secret", PATH, syn_secret_file),
+	FRONT("syn-sysctls", YESNO, syn_sysctls, .def = "no"),
 	FRONT("steer", YESNO, steer, .def = "yes"),
 
 	TLS("min-version", CHOICE, min_version, .min = 12, .choices = "1.2|1.3", .def = "1.2"),

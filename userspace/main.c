@@ -22,6 +22,7 @@
 #include "userspace/log.h"
 #include "userspace/metrics.h"
 #include "userspace/privileges.h"
+#include "userspace/protect.h"
 
 #define BACKENDS_MAX 16 /* --backend on the command line */
 
@@ -122,12 +123,14 @@ struct running {
 	struct daemon *daemon;
 	struct control *control;
 	struct metrics *metrics;
+	struct protect *protect;
 };
 
 static void stop(struct running *r)
 {
 	metrics_stop(r->metrics);
 	control_stop(r->control);
+	protect_close(r->protect);
 	if (r->daemon)
 		daemon_free(r->daemon, true);
 }
@@ -146,6 +149,9 @@ static int prepare(const struct config *cfg, struct running *r, char *err, size_
 		return code;
 	if (daemon_front(r->daemon))
 		log_info("front attached to %s", front_describe(daemon_front(r->daemon)));
+	code = protect_open(cfg, daemon_front(r->daemon), &r->protect, err, err_size);
+	if (code)
+		return code;
 	const char **paths = daemon_paths(cfg, &count);
 
 	code = paths ? privileges_start_opener(paths, count) : -ENOMEM;
@@ -216,6 +222,19 @@ static void reload(struct daemon *d, struct control *control)
 	notify_ready(d);
 }
 
+/* The next signal; meanwhile the front is looked after. */
+static int wait_signal(struct protect *protect, const sigset_t *signals)
+{
+	struct timespec tick = { .tv_nsec = PROTECT_TICK_MS * 1000 * 1000 };
+	int sig;
+
+	if (!protect)
+		return sigwaitinfo(signals, NULL);
+	while ((sig = sigtimedwait(signals, NULL, &tick)) < 0)
+		protect_tick(protect);
+	return sig;
+}
+
 /* Waits for sessions to end, until the deadline or a second signal. */
 static void drain(struct daemon *d, const sigset_t *signals)
 {
@@ -234,18 +253,15 @@ static void drain(struct daemon *d, const sigset_t *signals)
 	}
 }
 
-static void serve(struct daemon *d, struct control *control, const sigset_t *signals)
+static void serve(struct daemon *d, struct control *control, struct protect *protect, const sigset_t *signals)
 {
-	static const struct timespec second = { .tv_sec = 1 };
-
 	for (;;) {
-		int sig = sigtimedwait(signals, NULL, &second);
+		int sig = wait_signal(protect, signals);
 
 		if (sig == SIGHUP)
 			reload(d, control);
 		else if (sig == SIGTERM || sig == SIGINT)
 			break;
-		daemon_tick(d);
 	}
 	drain(d, signals);
 }
@@ -282,7 +298,7 @@ int main(int argc, char **argv)
 	}
 	notify_ready(r.daemon);
 	log_info("danelawd " DANELAW_VERSION " is ready");
-	serve(r.daemon, r.control, &signals);
+	serve(r.daemon, r.control, r.protect, &signals);
 	stop(&r);
 	config_free(cfg);
 	log_info("ended");

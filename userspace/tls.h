@@ -110,4 +110,10 @@ int tls_make_self_signed(const char *hostname, char **chain_pem, char **key_pem)
 /* "3 1 1 <hex SHA-256 of the SPKI>" of the leaf of a PEM chain (RFC 6698 2.1); out has 80 bytes. */
 int tls_tlsa_311(const char *chain_pem, size_t len, char *out, size_t size);
 
+/*
+ * HKDF-SHA256: a key for a purpose (label, at most 32 bytes) and a number, such as a time's, from a secret.  Whoever has
+ * the secret gets the same.  Any thread.
+ */
+bool tls_derive(const uint8_t *secret, size_t len, const char *label, uint64_t number, uint8_t *out, size_t out_len);
+
 #endif

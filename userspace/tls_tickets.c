@@ -93,25 +93,7 @@ void tls_tickets_free(struct tls_tickets *k)
 
 static bool derive(const struct tls_tickets *k, int64_t hour, struct key *out)
 {
-	static const char label[] = "danelaw ticket";
-	uint8_t info[sizeof(label) - 1 + 8];
-	EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
-	EVP_KDF_CTX *ctx = kdf ? EVP_KDF_CTX_new(kdf) : NULL;
-	OSSL_PARAM params[] = {
-		OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)"SHA256", 0),
-		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, k->secret, k->secret_len),
-		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, info, sizeof(info)),
-		OSSL_PARAM_construct_end(),
-	};
-	bool ok;
-
-	memcpy(info, label, sizeof(label) - 1);
-	for (int i = 0; i < 8; i++)
-		info[sizeof(label) - 1 + i] = (uint8_t)((uint64_t)hour >> (56 - 8 * i));
-	ok = ctx && EVP_KDF_derive(ctx, (uint8_t *)out, sizeof(*out), params) == 1;
-	EVP_KDF_CTX_free(ctx);
-	EVP_KDF_free(kdf);
-	return ok;
+	return tls_derive(k->secret, k->secret_len, "danelaw ticket", (uint64_t)hour, (uint8_t *)out, sizeof(*out));
 }
 
 /* Under the lock.  Almost always there is nothing to do; a new hour costs one derivation, not all. */

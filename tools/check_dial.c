@@ -318,7 +318,7 @@ static int dial(struct dialler *a, struct dial *d, const struct check_host *host
 	d->host = host;
 	d->try = t;
 	leg_init(&d->leg, &a->io, LEG_BACKEND, on_wake);
-	int r = leg_connect(&d->leg, &t->addr);
+	int r = leg_connect(&d->leg, &t->addr, false);
 
 	if (r)
 		return r;

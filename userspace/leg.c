@@ -52,7 +52,9 @@ static void flush(struct leg *leg)
 
 	if (!usable(leg) || leg->error || leg->hold || ring_busy(&leg->sock, RING_SEND))
 		return;
-	if (leg->out.len)
+	if (leg->out.len && leg->fin_wanted)
+		ring_send_last(leg->io->ring, &leg->sock, iov, fifo_peek(&leg->out, iov, 4));
+	else if (leg->out.len)
 		ring_send(leg->io->ring, &leg->sock, iov, fifo_peek(&leg->out, iov, 4));
 	else if (leg->fin_wanted && !leg->fin_sent) {
 		leg->fin_sent = true;
@@ -415,9 +417,9 @@ void leg_adopt(struct leg *leg, int fd)
 	leg->state = LEG_OPEN;
 }
 
-int leg_connect(struct leg *leg, const struct net_addr *to)
+int leg_connect(struct leg *leg, const struct net_addr *to, bool we_begin)
 {
-	int r = ring_connect(leg->io->ring, &leg->sock, to);
+	int r = ring_connect(leg->io->ring, &leg->sock, to, we_begin);
 
 	if (!r)
 		leg->state = LEG_CONNECTING;

@@ -69,7 +69,8 @@ void leg_io_free(struct leg_io *io);
 
 void leg_init(struct leg *leg, struct leg_io *io, enum leg_side side, void (*wake)(struct leg *));
 void leg_adopt(struct leg *leg, int fd);		/* an accepted connection */
-int leg_connect(struct leg *leg, const struct net_addr *to); /* 0 or negative errno; then wake() */
+/* we_begin: see ring_connect().  0 or negative errno; then wake(). */
+int leg_connect(struct leg *leg, const struct net_addr *to, bool we_begin);
 
 /* Plain text at hand; *len 0: none now (see ->eof, ->error).  Valid until the owner returns or leg_used(). */
 const uint8_t *leg_peek(struct leg *leg, size_t *len);

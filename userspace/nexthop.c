@@ -52,7 +52,8 @@ enum nexthop_result nexthop_start(struct nexthop *h, struct leg *leg, const stru
 	h->target = target;
 	h->client = *client;
 	h->record = -1;
-	int r = leg_connect(leg, &target->addrs[address]);
+	bool header = backend->client_address == CONFIG_ADDR_PROXY_V2 || backend->client_address == CONFIG_ADDR_PROXY_V1;
+	int r = leg_connect(leg, &target->addrs[address], header);
 
 	if (r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ENOBUFS)
 		return NEXTHOP_NO_SOCKET;

@@ -215,15 +215,26 @@ void ring_recv(struct ring *r, struct ring_socket *s, enum ring_room room)
 	start(r, s, RING_RECV);
 }
 
-void ring_send(struct ring *r, struct ring_socket *s, const struct iovec *iov, int count)
+static void send_pieces(struct ring *r, struct ring_socket *s, const struct iovec *iov, int count, bool last)
 {
 	assert(count >= 1 && count <= 4 && !ring_busy(s, RING_SEND) && !ring_busy(s, RING_CONNECT));
 	memcpy(s->iov, iov, sizeof(*iov) * (size_t)count);
 	s->iov_count = (uint8_t)count;
+	s->last = last;
 	start(r, s, RING_SEND);
 }
 
-int ring_connect(struct ring *r, struct ring_socket *s, const struct net_addr *to)
+void ring_send(struct ring *r, struct ring_socket *s, const struct iovec *iov, int count)
+{
+	send_pieces(r, s, iov, count, false);
+}
+
+void ring_send_last(struct ring *r, struct ring_socket *s, const struct iovec *iov, int count)
+{
+	send_pieces(r, s, iov, count, true);
+}
+
+int ring_connect(struct ring *r, struct ring_socket *s, const struct net_addr *to, bool we_begin)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = net_to_sockaddr(to, &ss);
@@ -232,6 +243,8 @@ int ring_connect(struct ring *r, struct ring_socket *s, const struct net_addr *t
 	if (fd < 0)
 		return -errno;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+	if (we_begin)
+		setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &(int){ 0 }, sizeof(int));
 	assert(len <= sizeof(s->to));
 	ring_adopt(r, s, fd);
 	memcpy(&s->to, &ss, len);

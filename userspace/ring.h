@@ -53,6 +53,7 @@ struct ring_socket {
 	const struct ring_handler *on;
 	int fd;
 	bool closing;	 /* ring_close() was called */
+	bool last;	 /* the send in flight is ring_send_last()'s */
 	uint8_t busy;	 /* bit per enum ring_op in flight */
 	/* The rest is the ring's own. */
 	uint8_t parked;	 /* bit per operation that is in flight here but not in the kernel yet */
@@ -97,8 +98,14 @@ void ring_accept_stop(struct ring *r, struct ring_socket *s);
 void ring_recv(struct ring *r, struct ring_socket *s, enum ring_room room);
 /* Copies the iovecs (1..4), not the bytes: those must stay until sent() or closed(). */
 void ring_send(struct ring *r, struct ring_socket *s, const struct iovec *iov, int count);
-/* Makes the socket and connects; 0, or -EMFILE and the like when there is no socket to be had. */
-int ring_connect(struct ring *r, struct ring_socket *s, const struct net_addr *to);
+/* The same where nothing but ring_shutdown() follows, and at once: the last segment waits for the FIN and carries it. */
+void ring_send_last(struct ring *r, struct ring_socket *s, const struct iovec *iov, int count);
+/*
+ * Makes the socket and connects; 0, or -EMFILE and the like when there is no socket to be had.  we_begin: we send as
+ * soon as it is connected, and what we send carries the acknowledgement that ends TCP's handshake (TCP_QUICKACK off, see
+ * tcp_rcv_synsent_state_process()); where the peer speaks first it would wait 200 ms for it.
+ */
+int ring_connect(struct ring *r, struct ring_socket *s, const struct net_addr *to, bool we_begin);
 void ring_shutdown(struct ring *r, struct ring_socket *s); /* our FIN; nothing may be sending */
 void ring_watch(struct ring *r, struct ring_socket *s);	   /* readability of fd (eventfd, pipe), level */
 /*

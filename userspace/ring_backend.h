@@ -6,6 +6,7 @@
 #ifndef DANELAW_RING_BACKEND_H
 #define DANELAW_RING_BACKEND_H
 
+#include <sys/socket.h>
 #include <time.h>
 
 #include "userspace/ring.h"
@@ -55,6 +56,12 @@ static inline uint64_t ring_clock(void)
 
 /* Errors of accept(2) that belong to one connection, not to the listener: man accept(2), "Error handling". */
 bool ring_accept_error_passes(int error);
+
+static inline int ring_send_flags(const struct ring_socket *s)
+{
+	return MSG_NOSIGNAL | (s->last ? MSG_MORE : 0);
+}
+
 /* Makes close(2) send RST when RING_STATE_RESET is set. */
 void ring_linger(const struct ring_socket *s);
 

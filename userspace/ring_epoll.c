@@ -177,9 +177,9 @@ static void try_send(struct twin *t, struct ring_socket *s)
 	int err = 0;
 
 	if (s->iov_count == 1)
-		n = send(s->fd, s->iov[0].iov_base, s->iov[0].iov_len, MSG_NOSIGNAL);
+		n = send(s->fd, s->iov[0].iov_base, s->iov[0].iov_len, ring_send_flags(s));
 	else
-		n = sendmsg(s->fd, &m, MSG_NOSIGNAL);
+		n = sendmsg(s->fd, &m, ring_send_flags(s));
 	if (n < 0 && errno != EAGAIN && errno != EINTR) {
 		fail(s, RING_SEND, errno);
 		return;

@@ -87,12 +87,12 @@ static void prepare_send(struct uring *u, struct ring_socket *s, struct io_uring
 	struct msghdr *m;
 
 	if (s->iov_count == 1) {
-		io_uring_prep_send(sqe, s->fd, s->iov[0].iov_base, s->iov[0].iov_len, MSG_NOSIGNAL);
+		io_uring_prep_send(sqe, s->fd, s->iov[0].iov_base, s->iov[0].iov_len, ring_send_flags(s));
 		return;
 	}
 	m = &u->msgs[sqe - u->ring.sq.sqes];
 	*m = (struct msghdr){ .msg_iov = s->iov, .msg_iovlen = s->iov_count };
-	io_uring_prep_sendmsg(sqe, s->fd, m, MSG_NOSIGNAL);
+	io_uring_prep_sendmsg(sqe, s->fd, m, (unsigned)ring_send_flags(s));
 }
 
 static void prepare_recv(struct ring_socket *s, struct io_uring_sqe *sqe)

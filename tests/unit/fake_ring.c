@@ -159,16 +159,28 @@ void ring_recv(struct ring *r, struct ring_socket *s, enum ring_room room)
 	s->room = (uint8_t)room;
 }
 
-void ring_send(struct ring *r, struct ring_socket *s, const struct iovec *iov, int count)
+static void send_pieces(struct ring *r, struct ring_socket *s, const struct iovec *iov, int count, bool last)
 {
 	assert(count >= 1 && count <= 4 && !ring_busy(s, RING_CONNECT));
+	assert(!s->last || last); /* nothing but the FIN follows the last */
 	start(s, RING_SEND);
+	s->last = last;
 	assert(!fake_peer(r, s)->got_fin);
 	memcpy(s->iov, iov, sizeof(*iov) * (size_t)count);
 	s->iov_count = (uint8_t)count;
 }
 
-int ring_connect(struct ring *r, struct ring_socket *s, const struct net_addr *to)
+void ring_send(struct ring *r, struct ring_socket *s, const struct iovec *iov, int count)
+{
+	send_pieces(r, s, iov, count, false);
+}
+
+void ring_send_last(struct ring *r, struct ring_socket *s, const struct iovec *iov, int count)
+{
+	send_pieces(r, s, iov, count, true);
+}
+
+int ring_connect(struct ring *r, struct ring_socket *s, const struct net_addr *to, bool we_begin)
 {
 	struct fake_peer *p;
 

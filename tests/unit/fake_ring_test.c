@@ -169,9 +169,9 @@ static void connects_as_told(void **state)
 	struct echo *e = echo_new();
 
 	fake_connect_returns(ring, -EMFILE);
-	assert_int_equal(ring_connect(ring, &e->s, &to), -EMFILE);
+	assert_int_equal(ring_connect(ring, &e->s, &to, false), -EMFILE);
 	fake_connect_returns(ring, 0);
-	assert_int_equal(ring_connect(ring, &e->s, &to), 0);
+	assert_int_equal(ring_connect(ring, &e->s, &to, false), 0);
 	assert_int_equal(fake_settle(ring), 0);
 	assert_ptr_equal(fake_connecting(ring)->socket, &e->s);
 	assert_int_equal(fake_connecting(ring)->to.port, 25);
@@ -183,7 +183,7 @@ static void connects_as_told(void **state)
 	fake_settle(ring);
 	ring_socket_init(&e->s, &on);
 	fake_connect_answers(ring, true);
-	assert_int_equal(ring_connect(ring, &e->s, &to), 0);
+	assert_int_equal(ring_connect(ring, &e->s, &to, false), 0);
 	fake_settle(ring);
 	assert_int_equal(e->connected, 1);
 	fake_reset(fake_peer_last(ring));

@@ -12,7 +12,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <netinet/tcp.h>
+#include <linux/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -286,7 +286,7 @@ static void pair(struct end **a, struct end **b, unsigned flags_a, unsigned flag
 	ring_accept(ring, &l->s);
 	*a = end_new(flags_a);
 	*b = end_new(flags_b);
-	assert_int_equal(ring_connect(ring, &(*a)->s, &at), 0);
+	assert_int_equal(ring_connect(ring, &(*a)->s, &at, false), 0);
 	until(l->accepts && (*a)->connects);
 	ring_adopt(ring, &(*b)->s, l->fds[0]);
 	end_free(l);
@@ -383,6 +383,53 @@ static void both_ways_at_once(void)
 	end_free(b);
 }
 
+static unsigned segments_sent(const struct end *e)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	assert_int_equal(getsockopt(e->s.fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+	assert_true(len > offsetof(struct tcp_info, tcpi_segs_out));
+	return info.tcpi_segs_out;
+}
+
+/* The last bytes and the FIN are one segment. */
+static void last_carries_fin(void)
+{
+	struct end *a, *b;
+	struct iovec iov = { stream, 100 };
+
+	pair(&a, &b, 0, 0);
+	unsigned before = segments_sent(a);
+
+	a->left = 100;
+	ring_send_last(ring, &a->s, &iov, 1);
+	until(a->out == 100);
+	ring_shutdown(ring, &a->s);
+	until(b->fins);
+	assert_int_equal(b->in, 100);
+	assert_int_equal(segments_sent(a), before + 1);
+	end_free(a);
+	end_free(b);
+}
+
+/* Who begins sends SYN and bytes, and no acknowledgement of its own between them. */
+static void first_carries_ack(void)
+{
+	struct net_addr at;
+	struct end *l = listener_new(0, 16, &at), *a = end_new(0);
+
+	ring_accept(ring, &l->s);
+	assert_int_equal(ring_connect(ring, &a->s, &at, true), 0);
+	until(a->connects);
+	say(a, 100);
+	until(a->out == 100 && l->accepts);
+	assert_int_equal(segments_sent(a), 2);
+	close(l->fds[0]);
+	end_free(l);
+	end_free(a);
+}
+
 static void half_close(void)
 {
 	struct end *a, *b;
@@ -455,7 +502,7 @@ static void connect_refused(void)
 	int fd = bound_socket(&at); /* no listen(): nobody else can have the port meanwhile */
 	struct end *a = end_new(0);
 
-	assert_int_equal(ring_connect(ring, &a->s, &at), 0);
+	assert_int_equal(ring_connect(ring, &a->s, &at, false), 0);
 	until(a->fails);
 	assert_int_equal(a->error[RING_CONNECT], ECONNREFUSED);
 	end_free(a);
@@ -471,7 +518,7 @@ static void connect_to_nowhere(void)
 		struct net_addr at = { .port = 25 };
 
 		assert_int_equal(net_parse_ip(ip[i], &at.ip), 0);
-		assert_int_equal(ring_connect(ring, &a->s, &at), 0);
+		assert_int_equal(ring_connect(ring, &a->s, &at, false), 0);
 		until(a->fails);
 		assert_true(a->error[RING_CONNECT] > 0);
 		end_free(a);
@@ -486,7 +533,7 @@ static void close_while_connecting(void)
 
 	for (int i = 0; i < 8; i++) {
 		e[i] = end_new(0);
-		assert_int_equal(ring_connect(ring, &e[i]->s, &at), 0);
+		assert_int_equal(ring_connect(ring, &e[i]->s, &at, false), 0);
 	}
 	quiet();
 	assert_true(ring_busy(&e[7]->s, RING_CONNECT));
@@ -503,7 +550,7 @@ static void close_before_the_kernel_knows(void)
 	struct end *l = listener_new(0, 16, &at), *a = end_new(0), *never = end_new(0);
 
 	ring_accept(ring, &l->s);
-	assert_int_equal(ring_connect(ring, &a->s, &at), 0);
+	assert_int_equal(ring_connect(ring, &a->s, &at, false), 0);
 	ring_close(ring, &a->s, false);
 	ring_close(ring, &l->s, false);
 	ring_close(ring, &never->s, false);
@@ -548,7 +595,7 @@ static void no_descriptor_leaks(void)
 	for (int round = 0; round < 40; round++) {
 		for (int i = 0; i < 50; i++) {
 			a[i] = end_new(0);
-			assert_int_equal(ring_connect(ring, &a[i]->s, &at), 0);
+			assert_int_equal(ring_connect(ring, &a[i]->s, &at, false), 0);
 		}
 		made += 50;
 		until(l->accepts == made);
@@ -578,7 +625,7 @@ static void closing_a_listener_leaks_nothing(void)
 
 	for (int i = 0; i < 20; i++) {
 		a[i] = end_new(0);
-		assert_int_equal(ring_connect(ring, &a[i]->s, &at), 0);
+		assert_int_equal(ring_connect(ring, &a[i]->s, &at, false), 0);
 	}
 	for (int i = 0; i < 20; i++)
 		until(a[i]->connects);
@@ -602,7 +649,7 @@ static void accept_stops_and_goes_on(void)
 	until(!ring_busy(&l->s, RING_ACCEPT));
 	for (int i = 0; i < 3; i++) {
 		a[i] = end_new(0);
-		assert_int_equal(ring_connect(ring, &a[i]->s, &at), 0);
+		assert_int_equal(ring_connect(ring, &a[i]->s, &at, false), 0);
 	}
 	quiet();
 	assert_int_equal(l->accepts, 0);
@@ -616,7 +663,7 @@ static void accept_stops_and_goes_on(void)
 	l->flags = STOP_ON_ACCEPT;
 	end_free(a[0]);
 	a[0] = end_new(0);
-	assert_int_equal(ring_connect(ring, &a[0]->s, &at), 0);
+	assert_int_equal(ring_connect(ring, &a[0]->s, &at, false), 0);
 	until(l->accepts == 4 && !ring_busy(&l->s, RING_ACCEPT));
 	for (int i = 0; i < 4; i++)
 		close(l->fds[i]);
@@ -644,7 +691,7 @@ static void accept_pauses_without_descriptors(void)
 	struct end *l = listener_new(0, 64, &at), *a = end_new(0), *b = end_new(0);
 	bool holds;
 
-	assert_int_equal(ring_connect(ring, &a->s, &at), 0);
+	assert_int_equal(ring_connect(ring, &a->s, &at, false), 0);
 	until(a->connects);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
 	holds = limit_holds(limits, 3);
@@ -652,7 +699,7 @@ static void accept_pauses_without_descriptors(void)
 	if (holds) {
 		ring_accept(ring, &l->s);
 		until(l->fails);
-		assert_int_equal(ring_connect(ring, &b->s, &at), -EMFILE);
+		assert_int_equal(ring_connect(ring, &b->s, &at, false), -EMFILE);
 		assert_int_equal(b->s.fd, -1);
 		quiet();
 		assert_int_equal(l->fails, 1);
@@ -781,7 +828,7 @@ static void stop_what_is_still_queued(void)
 		end_free(b[i]);
 	}
 	a[0] = end_new(0);
-	assert_int_equal(ring_connect(ring, &a[0]->s, &at), 0);
+	assert_int_equal(ring_connect(ring, &a[0]->s, &at, false), 0);
 	until(l->accepts == 1);
 	close(l->fds[0]);
 	end_free(a[0]);
@@ -892,6 +939,8 @@ static const struct row rows[] = {
 	{ .name = "sending alone", .run = sending_alone },
 	{ .name = "both ways at once", .run = both_ways_at_once },
 	{ .name = "half-close", .run = half_close },
+	{ .name = "the last bytes carry the FIN", .run = last_carries_fin },
+	{ .name = "the first bytes carry the handshake's end", .run = first_carries_ack },
 	{ .name = "FIN behind bytes", .run = fin_behind_bytes },
 	{ .name = "reset", .run = reset },
 	{ .name = "reset while sending", .run = reset_while_sending },

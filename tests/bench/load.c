@@ -8,6 +8,7 @@
  *     -t 1.2|1.3  STARTTLS with just this version   -R  resume by ticket     -s NAME  SNI
  *     -f          STARTTLS with the generator's own TLS 1.3 client: full handshakes only, far cheaper
  *     -C FILE     client certificate and key        -P  pipelined envelope   -B  BDAT instead of DATA
+ *     -H NAME,N   EHLO NAME, in which %u is the number of the session modulo N
  *     -q  no QUIT: close after the last message     -A N  client addresses 127.1.0.1 and on
  *     -I N,N…     idle: open N sessions in all, say "holding N", wait for a line, go on to the next
  *     -D          deaf (with -I): fill the connection with commands, never read an answer
@@ -289,6 +290,20 @@ measure(void)
 	report((double)(util_now() - wall) / 1e9, (double)(util_cpu() - cpu) / 1e9);
 }
 
+/* "NAME,N" */
+static void
+parse_helo(char *text)
+{
+	char *comma = strchr(text, ',');
+	const char *mark = strchr(text, '%');
+
+	if (!comma || comma - text > 200 || (mark && (mark[1] != 'u' || strchr(mark + 1, '%'))) || atoi(comma + 1) <= 0)
+		util_usage("-H: not NAME,N with one %%u at most: %s", text);
+	*comma = '\0';
+	plan.helo = text;
+	plan.helos = (unsigned)atoi(comma + 1);
+}
+
 static void
 parse_holds(char *list)
 {
@@ -312,7 +327,7 @@ options(int argc, char **argv)
 	const char *version = NULL, *certificate = NULL;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "a:n:c:w:m:z:t:Rs:C:PBqA:I:DT:df")) >= 0) {
+	while ((opt = getopt(argc, argv, "a:n:c:w:m:z:t:Rs:C:PBqA:I:DT:dfH:")) >= 0) {
 		switch (opt) {
 		case 'a':
 			if (!util_address(optarg, &plan.target))
@@ -327,6 +342,7 @@ options(int argc, char **argv)
 		case 'R': plan.resume = true; break;
 		case 's': plan.sni = optarg; break;
 		case 'C': certificate = optarg; break;
+		case 'H': parse_helo(optarg); break;
 		case 'P': plan.pipeline = true; break;
 		case 'B': plan.bdat = true; break;
 		case 'q': plan.vanish = true; break;

@@ -28,6 +28,8 @@ struct plan {
 	size_t size;		/* octets of a message */
 	const char *body;	/* what a message is on the wire: body and end of data, or BDAT and body */
 	size_t body_len;
+	const char *helo;	/* NULL: load.example; "%u" in it stands for the session's number modulo ->helos */
+	unsigned helos;
 	unsigned sources;	/* client addresses 127.1.0.1 and on; 0: the system's choice */
 };
 

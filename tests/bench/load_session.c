@@ -36,6 +36,7 @@ struct session {
 	size_t out_len;
 	size_t in_len;
 	char in[IN_SIZE];
+	char helo[256];		/* the EHLO line, where the plan has one of its own */
 };
 
 static const struct {
@@ -83,6 +84,18 @@ bind_source(int fd, const struct plan *plan, uint64_t number)
 		util_die("bind to a source address");
 }
 
+static void
+make_helo(struct session *s, uint64_t number)
+{
+	const char *name = s->plan->helo, *mark = strstr(name, "%u");
+	int head = mark ? (int)(mark - name) : (int)strlen(name);
+
+	if (mark)
+		snprintf(s->helo, sizeof(s->helo), "EHLO %.*s%u%s\r\n", head, name, (unsigned)(number % s->plan->helos), mark + 2);
+	else
+		snprintf(s->helo, sizeof(s->helo), "EHLO %s\r\n", name);
+}
+
 struct session *
 session_new(const struct plan *plan, struct tally *tally, SSL_SESSION **ticket, uint64_t number)
 {
@@ -94,6 +107,8 @@ session_new(const struct plan *plan, struct tally *tally, SSL_SESSION **ticket, 
 	*s = (struct session){ .plan = plan, .tally = tally, .ticket = ticket, .began = util_now(), .fd = fd,
 			       .step = BANNER, .left = plan->messages };
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+	if (plan->helo)
+		make_helo(s, number);
 	if (plan->sources)
 		bind_source(fd, plan, number);
 	if (connect(fd, (const struct sockaddr *)&plan->target, sizeof(plan->target)) < 0 && errno != EINPROGRESS)
@@ -213,6 +228,8 @@ begin(struct session *s, enum step step)
 		set_out(s, plan->body, plan->body_len);
 	else if (plan->pipeline && (step == MAIL || step == RCPT || step == DATA))
 		set_out(s, envelope, step == MAIL ? sizeof(envelope) - 1 : 0);
+	else if ((step == EHLO_CLEAR || step == EHLO_TLS) && s->helo[0])
+		set_out(s, s->helo, strlen(s->helo));
 	else if (steps[step].line)
 		set_out(s, steps[step].line, strlen(steps[step].line));
 }

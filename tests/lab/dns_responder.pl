@@ -4,11 +4,12 @@
 # dns_responder.pl ADDRESS ZONE=FILE...: an authoritative name server for what real ones refuse to do.  It serves
 # signed (or plain) zones as text, whatever the RDATA: TLSA of 0 to 3 bytes, which NSD does not load.  And it behaves
 # badly where the name says so: below a label silent-TYPE, questions of that type get no answer at all; below
-# servfail-TYPE they get SERVFAIL.  UDP only; denials carry every NSEC of the zone, which are few.
+# servfail-TYPE they get SERVFAIL.  With DELAY in the environment every answer comes so many seconds late.  UDP only.
 use strict;
 use warnings;
 use IO::Socket::INET;
 use MIME::Base64;
+use Time::HiRes qw(time);
 use Time::Local;
 
 my %TYPE = (A => 1, NS => 2, CNAME => 5, SOA => 6, MX => 15, AAAA => 28, DS => 43, RRSIG => 46, NSEC => 47,
@@ -75,10 +76,34 @@ sub records
 	return @out;
 }
 
+# RFC 4034 6.1: by labels, from the right
+sub canonical { join("\0", reverse split(/\./, $_[0])) }
+
+my %chain;	# zone => owners of NSEC in canonical order
+
+# The last of them that is not behind the name: it denies the name, or is the name's own
+sub before
+{
+	my ($zone, $name) = @_;
+	my $owners = $chain{$zone} ||= [sort { $a->[0] cmp $b->[0] } map { [canonical($_), $_] }
+		grep { /(^|\.)\Q$zone\E$/ && $rr{"$_ NSEC"} } keys %owner];
+	my ($low, $high, $key) = (0, scalar @$owners, canonical($name));
+	while ($low < $high) {
+		my $middle = int(($low + $high) / 2);
+		if ($owners->[$middle][0] le $key) { $low = $middle + 1 } else { $high = $middle }
+	}
+	return $low ? $owners->[$low - 1][1] : ();
+}
+
+# The name is not there, and no wildcard above it is either
 sub denial
 {
-	my ($zone) = @_;
-	return (records($zone, 'SOA', 1), map { records($_, 'NSEC', 1) } grep { /(^|\.)\Q$zone\E$/ } sort keys %owner);
+	my ($zone, $name) = @_;
+	my %with = map { $_ => 1 } before($zone, $name);
+	for (my $above = $name; $above ne $zone && $above =~ s/^[^.]*\.//; ) {
+		$with{$_} = 1 for before($zone, "*.$above");
+	}
+	return (records($zone, 'SOA', 1), map { records($_, 'NSEC', 1) } sort keys %with);
 }
 
 # (rcode, answers, authority); nothing: no answer at all
@@ -94,7 +119,7 @@ sub answer
 	@found = records($name, 'CNAME', 1) unless @found;
 	return (0, \@found, []) if @found;
 	my $exists = grep { /(^|\.)\Q$name\E$/ } keys %owner;
-	return ($exists ? 0 : 3, [], [denial($zone)]);
+	return ($exists ? 0 : 3, [], [denial($zone, $name)]);
 }
 
 my $address = shift @ARGV;
@@ -102,7 +127,25 @@ load(split /=/, $_, 2) for @ARGV;
 my $socket = IO::Socket::INET->new(LocalAddr => $address, LocalPort => 53, Proto => 'udp') or die "$address: $!\n";
 $| = 1;
 print "ready\n";
-while (defined(my $from = $socket->recv(my $q, 4096))) {
+my @late;	# [when, datagram, to], in order
+
+# The next question; what is due meanwhile is sent
+sub question
+{
+	while (1) {
+		my $wait = @late ? $late[0][0] - time : undef;
+		my $bits = '';
+		vec($bits, fileno($socket), 1) = 1;
+		if (!defined $wait || $wait > 0) {
+			return $socket->recv($_[0], 4096) if select($bits, undef, undef, $wait);
+			next;
+		}
+		my $due = shift @late;
+		$socket->send($due->[1], 0, $due->[2]);
+	}
+}
+
+while (defined(my $from = question(my $q))) {
 	my ($id, $flags) = unpack('nn', $q);
 	my ($at, @labels) = (12);
 	while ((my $len = ord substr($q, $at, 1)) > 0) {
@@ -113,6 +156,8 @@ while (defined(my $from = $socket->recv(my $q, 4096))) {
 	my ($rcode, $answers, $authority) = answer(join('.', @labels), $type);
 	next unless defined $rcode;
 	my $opt = pack('CnnNn', 0, 41, 1232, 0x8000, 0);
-	$socket->send(pack('n6', $id, 0x8400 | ($flags & 0x0100) | $rcode, 1, scalar @$answers, scalar @$authority, 1) .
-	    substr($q, 12, $at + 5 - 12) . join('', @$answers, @$authority) . $opt, 0, $from);
+	my $datagram = pack('n6', $id, 0x8400 | ($flags & 0x0100) | $rcode, 1, scalar @$answers, scalar @$authority, 1) .
+	    substr($q, 12, $at + 5 - 12) . join('', @$answers, @$authority) . $opt;
+	if ($ENV{DELAY}) { push @late, [time + $ENV{DELAY}, $datagram, $from] }
+	else { $socket->send($datagram, 0, $from) }
 }

@@ -13,6 +13,10 @@ my ($SINK, $STATS, $AUTH) = (2500, 2501, 2502);
 my %start = (
 	'danelaw' => sub { danelaw(@_, 'uring') },
 	'danelaw-epoll' => sub { danelaw(@_, 'epoll') },
+	# for the case client-dane-4k: the client is not asked though others would be; its verdict is kept; it is not
+	'danelaw-not-asked' => sub { judging(@_, 'off', 4096) },
+	'danelaw-cached' => sub { judging(@_, 'observe', 4096) },
+	'danelaw-judged' => sub { judging(@_, 'observe', 0) },
 	'nginx' => \&nginx,
 	'openssl' => sub { $_[1]{floor} = 1 },
 );
@@ -43,6 +47,7 @@ sub stop {
 		$_->{group}->stop;
 		$_->{helper}->stop if $_->{helper};
 	}
+	$self->{names}->stop if $self->{names};
 	$self->{sink}->stop;
 }
 
@@ -90,10 +95,42 @@ sub fetch {
 }
 
 sub danelaw {
-	my ($self, $s, $io) = @_;
-	my %names = (names($self, $s), IO => $io);
+	my ($self, $s, $io, $top, $listener, $limits) = @_;
+	my %names = (names($self, $s), IO => $io, TOP => $top || '', LISTENER => $listener || '', LIMITS => $limits || '');
 	my $conf = Bench::fill('peers/danelaw.conf', "$names{TMP}/danelaw.conf", %names);
 	$s->{group}->spawn(0, "$Bench::B/danelawd", '-c', $conf);
+}
+
+# With a listener that asks some clients, and a name server that knows what the generator's publishes.
+sub judging {
+	my ($self, $s, $mode, $cache) = @_;
+	my %names = names($self, $s);
+	my $dns = dns($self, $names{TMP});
+	danelaw($self, $s, 'uring', "dns { trust-anchor = \"$dns->{anchor}\" forwarders = { \"$dns->{address}\" } " .
+		"probe-secure = \"client.example\" }\npolicy \"others\" { networks = { \"192.0.2.0/24\" } client-dane = require }",
+		"client-dane = $mode\npolicies = { \"others\" }", "client-cache = $cache");
+	$self->{dns} ||= $dns;
+}
+
+# One signed zone, which is its own trust anchor, with a record for the generator's certificate.
+sub dns {
+	my ($self, $tmp) = @_;
+	my $address = '10.9.9.53';
+	if (!$self->{dns}) {
+		my $dir = POSIX::getcwd() . "/$Bench::run/dns";
+		Bench::shell('bash', '-ec', 'rm -rf "$1"; mkdir -p "$1"; cd "$1"
+			key=$(ldns-keygen -a ECDSAP256SHA256 -k -r /dev/urandom client.example)
+			tlsa=$(openssl x509 -in "$2" -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum | cut -d" " -f1)
+			printf "\$ORIGIN client.example.\n\$TTL 3600\n@ SOA ns hostmaster 1 3600 600 864000 3600\n@ NS ns\nns A %s\n_25._tcp.mail TLSA 3 1 1 %s\n" \
+				"$3" "$tlsa" >zone
+			ldns-signzone -o client.example -f signed zone "$key"
+			cp "$key.ds" anchor
+			ip addr add "$3/32" dev lo', 'bash', $dir, $self->{chain}, $address);
+		$self->{names} = Bench::Group->new('names');
+		$self->{names}->spawn(1, 'perl', "$FindBin::Bin/../lab/dns_responder.pl", $address, "client.example=$dir/signed");
+	}
+	Bench::shell('cp', "$Bench::run/dns/anchor", "$tmp/anchor");
+	return { address => $address, anchor => "$tmp/anchor" };
 }
 
 sub nginx {

@@ -26,7 +26,7 @@ PKGS_BUILD := gcc clang llvm make pkg-config bpftool libbpf-dev liburing-dev lib
               libunbound-dev libconfuse-dev libjansson-dev libmicrohttpd-dev libsystemd-dev \
               libseccomp-dev libelf-dev zlib1g-dev
 PKGS_TEST  := libcmocka-dev libclang-rt-14-dev valgrind perl libnet-ssleay-perl iproute2 ethtool openssl \
-              ldnsutils dns-root-data procps util-linux mandoc
+              ldnsutils dns-root-data procps util-linux mandoc jq
 PKGS_VM    := qemu-system-x86
 LIBS_BUILD := libbpf liburing libssl libcrypto libunbound libconfuse jansson libmicrohttpd libsystemd libseccomp
 
@@ -93,7 +93,7 @@ $(filter $(B)/userspace/front%.o,$(D_OBJ)): $(SKEL)
 $(B)/bpf/%.bpf.o: bpf/%.bpf.c Makefile
 	@mkdir -p $(@D)
 	$(call say,BPF,$<)$(CLANG) -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter --target=bpf -mcpu=v3 \
-	  -I. -I/usr/include/$(shell $(CC) -dumpmachine | sed 's/-pc-/-/') -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<
+	  -DDANELAW_VERSION='"$(VERSION)"' -I. -I/usr/include/$(shell $(CC) -dumpmachine | sed 's/-pc-/-/') -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<
 
 $(B)/bpf/%.skel.h: $(B)/bpf/%.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $*_bpf > $@

@@ -26,6 +26,8 @@
 #include "bpf/vip.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
+/* Shown by `bpftool prog show` as metadata. */
+static volatile const char bpf_metadata_danelaw[] SEC(".rodata") __attribute__((used)) = DANELAW_VERSION;
 
 enum {
 	GO_ON = -1,	/* a check's answer when it has no objection */

@@ -21,6 +21,8 @@
 #include "bpf/maps.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
+/* Shown by `bpftool prog show` as metadata. */
+static volatile const char bpf_metadata_danelaw[] SEC(".rodata") __attribute__((used)) = DANELAW_VERSION;
 
 enum { AF_INET = 2, AF_INET6 = 10, SEARCH_MAX = 8 };
 

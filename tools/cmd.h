@@ -10,6 +10,7 @@
 int cmd_backends(int argc, char **argv);
 int cmd_counters(int argc, char **argv);
 int cmd_drain(int argc, char **argv);
+int cmd_front(int argc, char **argv);
 int cmd_listeners(int argc, char **argv);
 int cmd_log_level(int argc, char **argv);
 int cmd_reload(int argc, char **argv);

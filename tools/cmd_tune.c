@@ -95,7 +95,10 @@ static int run_plan(struct tune *t)
 	}
 	tune_print_report(stdout, t->facts, t->report, 0);
 	tune_print_plan(stdout, t->report, &t->wants);
-	printf("undo will be kept in %s/tune-%s.json; nothing was changed (plan)\n", t->state, t->ifname);
+	if (t->report->changes_n)
+		printf("undo will be kept in %s/tune-%s.json; nothing was changed (plan)\n", t->state, t->ifname);
+	else
+		printf("nothing to change\n");
 	return 0;
 }
 
@@ -147,7 +150,8 @@ static int agreed(const struct tune *t)
 	return fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y');
 }
 
-/* One apply or undo at a time; the lock goes with the process.  0, or the exit status. */
+/* One apply or undo at a time.  The lock goes with the process, and with a command that outlives it when it is killed:
+ * hence not close-on-exec.  0, or the exit status. */
 static int lock(const struct tune *t)
 {
 	int fd;
@@ -156,7 +160,7 @@ static int lock(const struct tune *t)
 		fprintf(stderr, "danelawctl: %s: %s\n", t->state, strerror(errno));
 		return 1;
 	}
-	fd = open(t->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = open(t->state, O_RDONLY | O_DIRECTORY);
 	if (fd < 0) {
 		fprintf(stderr, "danelawctl: %s: %s\n", t->state, strerror(errno));
 		return 1;

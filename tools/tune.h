@@ -99,6 +99,7 @@ struct tune_rule {
 	unsigned id;
 	int tcp, v6;
 	unsigned port, port_mask; /* destination; the mask's bits are those that do not matter */
+	int any_source;
 	int simple;		  /* nothing but the port is compared: it can be written again from these fields */
 	int drops;
 	long queue, context; /* TUNE_ABSENT: none */

@@ -28,30 +28,30 @@ void judge_write(struct judge *j, const struct tune_finding *finding, const char
 int judge_frags(const struct judge *j);
 
 /* tune_checks_card.c */
-void check_driver(struct judge *j);
-void check_firmware(struct judge *j);
-void check_xdp(struct judge *j);
-void check_mtu(struct judge *j);
-void check_offloads(struct judge *j);
-void check_vlan(struct judge *j);
-void check_pause(struct judge *j);
+void tune_check_driver(struct judge *j);
+void tune_check_firmware(struct judge *j);
+void tune_check_xdp(struct judge *j);
+void tune_check_mtu(struct judge *j);
+void tune_check_offloads(struct judge *j);
+void tune_check_vlan(struct judge *j);
+void tune_check_pause(struct judge *j);
 
 /* tune_checks_queues.c */
-void check_rules(struct judge *j);
-void check_rss_table(struct judge *j);
-void check_channels(struct judge *j);
-void check_xdp_queues(struct judge *j);
-void check_rings(struct judge *j);
-void check_coalescing(struct judge *j);
-void check_rss_hash(struct judge *j);
+void tune_check_rules(struct judge *j);
+void tune_check_rss_table(struct judge *j);
+void tune_check_channels(struct judge *j);
+void tune_check_xdp_queues(struct judge *j);
+void tune_check_rings(struct judge *j);
+void tune_check_coalescing(struct judge *j);
+void tune_check_rss_hash(struct judge *j);
 
 /* tune_checks_host.c */
-void check_irqbalance(struct judge *j);
-void check_irq_affinity(struct judge *j);
-void check_rps(struct judge *j);
-void check_xps(struct judge *j);
-void check_napi(struct judge *j);
-void check_sysctls(struct judge *j);
-void check_governor(struct judge *j);
+void tune_check_irqbalance(struct judge *j);
+void tune_check_irq_affinity(struct judge *j);
+void tune_check_rps(struct judge *j);
+void tune_check_xps(struct judge *j);
+void tune_check_napi(struct judge *j);
+void tune_check_sysctls(struct judge *j);
+void tune_check_governor(struct judge *j);
 
 #endif

@@ -14,7 +14,7 @@ static const char *kernel_text(unsigned number, char out[16])
 	return out;
 }
 
-void check_driver(struct judge *j)
+void tune_check_driver(struct judge *j)
 {
 	struct tune_finding *f = judge_finding(j, "driver");
 
@@ -34,7 +34,7 @@ void check_driver(struct judge *j)
 	}
 }
 
-void check_firmware(struct judge *j)
+void tune_check_firmware(struct judge *j)
 {
 	struct tune_finding *f = judge_finding(j, "firmware");
 
@@ -106,7 +106,7 @@ static void xdp_verdict(struct judge *j, struct tune_finding *f)
 	j->report->generic = j->f->xdp_mode == TUNE_XDP_GENERIC || (!native_possible(j) && !bond);
 }
 
-void check_xdp(struct judge *j)
+void tune_check_xdp(struct judge *j)
 {
 	static const char *const modes[] = { "not attached", "native", "generic", "offloaded" };
 	struct tune_finding *f = judge_finding(j, "xdp");
@@ -118,7 +118,7 @@ void check_xdp(struct judge *j)
 	xdp_verdict(j, f);
 }
 
-void check_mtu(struct judge *j)
+void tune_check_mtu(struct judge *j)
 {
 	struct tune_finding *f = judge_finding(j, "mtu");
 	struct tune_change *c;
@@ -162,7 +162,7 @@ static const struct {
 	{ "rx-checksum", "rx", TUNE_RXCSUM, 1, TUNE_WARN, "the CPU sums every segment again", "the card sums" },
 };
 
-void check_offloads(struct judge *j)
+void tune_check_offloads(struct judge *j)
 {
 	for (size_t i = 0; i < sizeof(offloads) / sizeof(offloads[0]); i++) {
 		struct tune_finding *f = judge_finding(j, offloads[i].check);
@@ -185,7 +185,7 @@ void check_offloads(struct judge *j)
 }
 
 /* The front sees up to two tags in the packet.  One that the card took off is not there when XDP_TX answers. */
-void check_vlan(struct judge *j)
+void tune_check_vlan(struct judge *j)
 {
 	struct tune_finding *f = judge_finding(j, "vlan-offload");
 	long on = j->f->feature[TUNE_RXVLAN].on;
@@ -208,7 +208,7 @@ static const char *word(long on)
 	return on ? "on" : "off";
 }
 
-void check_pause(struct judge *j)
+void tune_check_pause(struct judge *j)
 {
 	const struct tune_facts *t = j->f;
 	struct tune_finding *f = judge_finding(j, "pause");

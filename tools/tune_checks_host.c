@@ -24,7 +24,7 @@ static int waits_for_channels(struct judge *j, struct tune_finding *f)
 	return 1;
 }
 
-void check_irqbalance(struct judge *j)
+void tune_check_irqbalance(struct judge *j)
 {
 	struct tune_finding *f = judge_finding(j, "irqbalance");
 	int runs = j->f->irqbalance != TUNE_ABSENT;
@@ -42,7 +42,7 @@ void check_irqbalance(struct judge *j)
 	judge_change(j, f, 0, judge_text(j, "systemctl stop irqbalance.service"), judge_text(j, "systemctl start irqbalance.service"));
 }
 
-void check_irq_affinity(struct judge *j)
+void tune_check_irq_affinity(struct judge *j)
 {
 	struct tune_finding *f = judge_finding(j, "irq-affinity");
 	unsigned right = 0;
@@ -52,6 +52,8 @@ void check_irq_affinity(struct judge *j)
 	SAY(f->wanted, "1:1 with cores");
 	if (!j->f->irqs_n) {
 		SAY(f->now, "no interrupts");
+		if (j->driver && j->driver->irq && waits_for_channels(j, f))
+			return;
 		SAY(f->why, "%s", j->driver && j->driver->irq ? "none of that name: is the interface up?" : "this kind of interface has none");
 		return;
 	}
@@ -75,7 +77,7 @@ void check_irq_affinity(struct judge *j)
 	}
 }
 
-void check_rps(struct judge *j)
+void tune_check_rps(struct judge *j)
 {
 	struct tune_finding *f = judge_finding(j, "rps");
 	char path[96], before[TUNE_CPUS / 3];
@@ -98,7 +100,7 @@ void check_rps(struct judge *j)
 	}
 }
 
-void check_xps(struct judge *j)
+void tune_check_xps(struct judge *j)
 {
 	struct tune_finding *f = judge_finding(j, "xps");
 	unsigned n = j->queues && j->queues < j->f->xps_n ? j->queues : j->f->xps_n, right = 0;
@@ -106,9 +108,9 @@ void check_xps(struct judge *j)
 
 	SAY(f->seen, "/sys/class/net/%s/queues/tx-*/xps_cpus", j->f->ifname);
 	SAY(f->wanted, "1:1 with cores");
-	if (!n) {
+	if (!n || (j->driver && j->driver->rule == TUNE_QUEUES_SLAVES)) {
 		SAY(f->now, "not offered");
-		SAY(f->why, "one transmit queue");
+		SAY(f->why, "%s", n ? "those of the slaves" : "one transmit queue");
 		return;
 	}
 	for (unsigned i = 0; i < n; i++) {
@@ -134,7 +136,7 @@ void check_xps(struct judge *j)
 	}
 }
 
-void check_napi(struct judge *j)
+void tune_check_napi(struct judge *j)
 {
 	struct tune_finding *f = judge_finding(j, "napi");
 	long flush = j->f->gro_flush_timeout, defer = j->f->napi_defer_hard_irqs;
@@ -185,7 +187,7 @@ static int sysctl_fine(const struct tune_sysctl *s, long now)
 	return s->least ? now >= s->wanted : now == s->wanted;
 }
 
-void check_sysctls(struct judge *j)
+void tune_check_sysctls(struct judge *j)
 {
 	for (size_t i = 0; i < tune_sysctls_n; i++) {
 		const struct tune_sysctl *s = &tune_sysctls[i];
@@ -206,7 +208,7 @@ void check_sysctls(struct judge *j)
 	}
 }
 
-void check_governor(struct judge *j)
+void tune_check_governor(struct judge *j)
 {
 	struct tune_finding *f = judge_finding(j, "governor");
 	unsigned n = 0, slow = 0;

@@ -18,9 +18,10 @@ static unsigned least(unsigned a, unsigned b)
 
 /* ---- ntuple rules ---- */
 
+/* A rule that compares the source is the operator's own list, and no fault */
 static const char *rule_fault(const struct tune_rule *r, const struct judge *j)
 {
-	if (!r->tcp || r->port != 25 || r->port_mask == 0xffff)
+	if (!r->tcp || r->port != 25 || r->port_mask == 0xffff || !r->any_source)
 		return NULL;
 	if (r->drops)
 		return "drops port 25 in the card";
@@ -29,34 +30,37 @@ static const char *rule_fault(const struct tune_rule *r, const struct judge *j)
 	return NULL;
 }
 
-void check_rules(struct judge *j)
+static void rule_found(struct judge *j, struct tune_finding *f, const struct tune_rule *r, const char *fault)
+{
+	size_t at = strlen(f->why);
+
+	snprintf(f->why + at, sizeof(f->why) - at, "%srule %u %s%s", at ? "; " : "", r->id, fault,
+		 r->simple ? "" : " (compares more than the port, which could not be put back: by hand)");
+	if (r->drops || f->verdict == TUNE_OK)
+		f->verdict = r->drops ? TUNE_FAIL : TUNE_WARN;
+	if (r->simple)
+		judge_change(j, f, 0, judge_text(j, "ethtool -N %s delete %u", j->f->ifname, r->id),
+			     judge_text(j, "ethtool -N %s flow-type %s dst-port 25 action %ld loc %u", j->f->ifname, r->v6 ? "tcp6" : "tcp4",
+					r->drops ? -1L : r->queue, r->id));
+}
+
+void tune_check_rules(struct judge *j)
 {
 	struct tune_finding *f = judge_finding(j, "ntuple");
-	const char *if_name = j->f->ifname;
-	unsigned n = 0, by_hand = 0;
+	unsigned n = 0;
 
-	SAY(f->seen, "ethtool -n %s", if_name);
+	SAY(f->seen, "ethtool -n %s", j->f->ifname);
 	SAY(f->wanted, "port 25 by RSS");
 	for (unsigned i = 0; i < j->f->rules_n; i++) {
-		const struct tune_rule *r = &j->f->rules[i];
-		const char *fault = rule_fault(r, j);
+		const char *fault = rule_fault(&j->f->rules[i], j);
 
-		if (!fault)
-			continue;
-		n++;
-		f->verdict = r->drops ? TUNE_FAIL : f->verdict == TUNE_FAIL ? TUNE_FAIL : TUNE_WARN;
-		SAY(f->why, "rule %u %s", r->id, fault);
-		by_hand += !r->simple;
-		if (r->simple)
-			judge_change(j, f, 0, judge_text(j, "ethtool -N %s delete %u", if_name, r->id),
-				     judge_text(j, "ethtool -N %s flow-type %s dst-port 25 action %ld loc %u", if_name,
-						r->v6 ? "tcp6" : "tcp4", r->drops ? -1L : r->queue, r->id));
+		if (fault)
+			rule_found(j, f, &j->f->rules[i], fault);
+		n += fault != NULL;
 	}
 	SAY(f->now, "%u rules, %u against port 25", j->f->rules_n, n);
 	if (!n)
 		SAY(f->why, "%s", j->f->rules_n ? "no rule pins port 25 to one queue" : "no rules: RSS spreads port 25 over all queues");
-	else if (by_hand)
-		strncat(f->why, "; it compares more than the port and could not be put back: by hand", sizeof(f->why) - strlen(f->why) - 1);
 }
 
 /* ---- indirection table ---- */
@@ -104,7 +108,7 @@ static unsigned table_uneven(const struct tune_facts *f)
 	return f->rss_n && high - low > 1;
 }
 
-void check_rss_table(struct judge *j)
+void tune_check_rss_table(struct judge *j)
 {
 	struct tune_finding *f = judge_finding(j, "rss-table");
 	char words[1024];
@@ -139,6 +143,22 @@ static int combined(const struct tune_facts *f)
 	return f->combined.max > 0;
 }
 
+/* A card that could combine them, and has them apart */
+static int separate(const struct tune_facts *f)
+{
+	return combined(f) && f->combined.now == 0 && f->rx.now > 0;
+}
+
+static void channels_now(const struct judge *j, char *out, size_t size)
+{
+	if (separate(j->f))
+		snprintf(out, size, "%ld rx, %ld tx", j->f->rx.now, j->f->tx.now);
+	else if (combined(j->f))
+		snprintf(out, size, "%ld combined", j->f->combined.now);
+	else
+		snprintf(out, size, "%ld rx", j->f->rx.now);
+}
+
 /* How many there shall be; 0: not to be said */
 static unsigned channels_wanted(const struct judge *j, long max, long now)
 {
@@ -165,12 +185,21 @@ static const char *channels_source(const struct judge *j)
 	return j->f->numa >= 0 ? "cores of its node" : "cores";
 }
 
-void check_channels(struct judge *j)
+static const char *channels_fault(const struct judge *j, long now)
+{
+	if (separate(j->f))
+		return "receive and transmit channels are apart: the driver wants them combined for XDP";
+	if (j->driver->rule == TUNE_QUEUES_PEER)
+		return "the peer sends on more queues than are received on here";
+	return now > j->queues ? "a queue without a core of its own near the card wakes one far away or shares one"
+			       : "cores near the card without a queue see no packets";
+}
+
+void tune_check_channels(struct judge *j)
 {
 	struct tune_finding *f = judge_finding(j, "channels");
 	const struct tune_facts *t = j->f;
 	long max = combined(t) ? t->combined.max : t->rx.max, now = combined(t) ? t->combined.now : t->rx.now;
-	const char *word = combined(t) ? "combined" : "rx";
 	char list[48];
 
 	SAY(f->seen, "ethtool -l %s: at most %ld; %u cores near the card: %s", t->ifname, max < 0 ? 0 : max, tune_cpus_count(&t->cores),
@@ -181,17 +210,20 @@ void check_channels(struct judge *j)
 		SAY(f->why, "%s", j->driver && j->driver->rule == TUNE_QUEUES_SLAVES ? "those of the slaves" : "one queue, or a number that is not to be changed");
 		return;
 	}
-	SAY(f->now, "%ld %s", now, word);
+	channels_now(j, f->now, sizeof(f->now));
 	SAY(f->wanted, "%u (%s)", j->queues, channels_source(j));
 	SAY(f->why, "a queue a core");
 	if (now == j->queues)
 		return;
 	f->verdict = TUNE_WARN;
-	SAY(f->why, "%s", now > j->queues ? "a queue without a core of its own near the card wakes one far away or shares one"
-					  : "cores near the card without a queue see no packets");
+	SAY(f->why, "%s", channels_fault(j, now));
 	j->channels_change = 1;
-	judge_change(j, f, TUNE_BY_CHANNELS, judge_text(j, "ethtool -L %s %s %u", t->ifname, word, j->queues),
-		     judge_text(j, "ethtool -L %s %s %ld", t->ifname, word, now));
+	if (separate(t))
+		judge_change(j, f, TUNE_BY_CHANNELS, judge_text(j, "ethtool -L %s rx 0 tx 0 combined %u", t->ifname, j->queues),
+			     judge_text(j, "ethtool -L %s rx %ld tx %ld combined 0", t->ifname, t->rx.now, t->tx.now));
+	else
+		judge_change(j, f, TUNE_BY_CHANNELS, judge_text(j, "ethtool -L %s %s %u", t->ifname, combined(t) ? "combined" : "rx", j->queues),
+			     judge_text(j, "ethtool -L %s %s %ld", t->ifname, combined(t) ? "combined" : "rx", now));
 }
 
 /* What the driver's rule says of this card; NULL: it is kept */
@@ -234,7 +266,7 @@ static const char *rule_broken(const struct judge *j, enum tune_verdict *verdict
 	return NULL;
 }
 
-void check_xdp_queues(struct judge *j)
+void tune_check_xdp_queues(struct judge *j)
 {
 	struct tune_finding *f = judge_finding(j, "xdp-queues");
 	const char *broken;
@@ -245,7 +277,7 @@ void check_xdp_queues(struct judge *j)
 		SAY(f->now, "not known");
 		return;
 	}
-	SAY(f->wanted, "the driver's rule");
+	SAY(f->wanted, "enough");
 	SAY(f->why, "%s", j->driver->queues);
 	broken = rule_broken(j, &verdict);
 	SAY(f->now, "%s", broken ? "short" : "enough");
@@ -257,7 +289,7 @@ void check_xdp_queues(struct judge *j)
 
 /* ---- rings, coalescing ---- */
 
-void check_rings(struct judge *j)
+void tune_check_rings(struct judge *j)
 {
 	struct tune_finding *f = judge_finding(j, "rings");
 	long now = j->f->ring_rx.now, max = j->f->ring_rx.max, less = j->driver ? j->driver->ring_less : 0;
@@ -287,7 +319,7 @@ void check_rings(struct judge *j)
 		     judge_text(j, "ethtool -G %s rx %ld", j->f->ifname, now));
 }
 
-void check_coalescing(struct judge *j)
+void tune_check_coalescing(struct judge *j)
 {
 	struct tune_finding *f = judge_finding(j, "coalescing");
 	unsigned flags = j->driver ? j->driver->flags : TUNE_HOST_SETS;
@@ -335,7 +367,7 @@ static void one_hash(struct judge *j, const char *check, const char *flow, const
 		     judge_text(j, "ethtool -N %s rx-flow-hash %s %s", j->f->ifname, flow, fields));
 }
 
-void check_rss_hash(struct judge *j)
+void tune_check_rss_hash(struct judge *j)
 {
 	one_hash(j, "rss-hash-tcp4", "tcp4", j->f->hash4);
 	one_hash(j, "rss-hash-tcp6", "tcp6", j->f->hash6);

@@ -52,9 +52,9 @@ int tune_cpus_list(struct tune_cpus *cpus, const char *text)
 		char *end;
 		unsigned long from = strtoul(text, &end, 10), to = from;
 
-		if (*end == '-')
+		if (*end == '-' && isdigit((unsigned char)end[1]))
 			to = strtoul(end + 1, &end, 10);
-		if (to < from || to >= TUNE_CPUS)
+		if (*end == '-' || to < from || to >= TUNE_CPUS)
 			return -EINVAL;
 		for (; from <= to; from++)
 			tune_cpus_add(cpus, (unsigned)from);

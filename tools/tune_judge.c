@@ -8,9 +8,9 @@
 
 /* In the order of the plan: what resets the link goes before what a reset would undo. */
 static void (*const checks[])(struct judge *j) = {
-	check_driver,	 check_firmware,   check_xdp,	     check_mtu,	    check_offloads,   check_vlan,	check_pause,
-	check_rules,	 check_rss_table,  check_channels,   check_xdp_queues, check_rings,   check_coalescing, check_rss_hash,
-	check_irqbalance, check_irq_affinity, check_rps,     check_xps,	    check_napi,	      check_sysctls,	check_governor,
+	tune_check_driver,	 tune_check_firmware,   tune_check_xdp,	     tune_check_mtu,	    tune_check_offloads,   tune_check_vlan,	tune_check_pause,
+	tune_check_rules,	 tune_check_rss_table,  tune_check_channels,   tune_check_xdp_queues, tune_check_rings,   tune_check_coalescing, tune_check_rss_hash,
+	tune_check_irqbalance, tune_check_irq_affinity, tune_check_rps,     tune_check_xps,	    tune_check_napi,	      tune_check_sysctls,	tune_check_governor,
 };
 
 static struct tune_finding spare;
@@ -56,7 +56,9 @@ struct tune_change *judge_change(struct judge *j, const struct tune_finding *fin
 	}
 	c = &all[r->changes_n++];
 	*c = (struct tune_change){ .check = finding->check, .run = run, .undo = undo };
-	if (by && j->driver && (j->driver->resets & by))
+	if (by && !j->driver)
+		c->away = "an unknown time";
+	else if (by && (j->driver->resets & by))
 		c->away = j->driver->away;
 	return c;
 }

@@ -98,20 +98,40 @@ static const char *find(const char *text, const char *key, size_t len)
 	return NULL;
 }
 
+/* The next line, or NULL */
+static const char *next(const char *line)
+{
+	line = strchr(line, '\n');
+	return line && line[1] ? line + 1 : NULL;
+}
+
+static void tell(FILE *to, const char *line, size_t key, const char *was, const char *is)
+{
+	was = was ? was : "not there";
+	is = is ? is : "not there";
+	fprintf(to, "  %.*s: was %.*s, is %.*s\n", (int)key, line, (int)strcspn(was, "\n"), was, (int)strcspn(is, "\n"), is);
+}
+
 size_t tune_lines_compare(const char *before, const char *now, FILE *to)
 {
 	size_t n = 0;
 
-	for (const char *line = before; line && *line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
+	for (const char *line = before; line && *line; line = next(line)) {
 		size_t key = strcspn(line, " \n"), len = strcspn(line, "\n");
 		const char *is = find(now, line, key);
-		size_t is_len = is ? strcspn(is, "\n") : 0;
 
-		if (is && is_len == len - key - 1 && !strncmp(is, line + key + 1, is_len))
+		if (is && strcspn(is, "\n") == len - key - 1 && !strncmp(is, line + key + 1, len - key - 1))
 			continue;
 		n++;
-		fprintf(to, "  %.*s: was %.*s, is %.*s\n", (int)key, line, (int)(len - key - 1), line + key + 1, is ? (int)is_len : 9,
-			is ? is : "not there");
+		tell(to, line, key, line + key + 1, is);
+	}
+	for (const char *line = now; line && *line; line = next(line)) {
+		size_t key = strcspn(line, " \n");
+
+		if (find(before, line, key))
+			continue;
+		n++;
+		tell(to, line, key, NULL, line + key + 1);
 	}
 	return n;
 }

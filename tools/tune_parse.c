@@ -213,7 +213,8 @@ static void parse_rule(struct tune_rule *r, const char *text)
 	masked(text, "Dest port", &mask, &what);
 	r->port = (unsigned)what;
 	r->port_mask = (unsigned)mask;
-	r->simple = r->tcp && !mask && any_address(text, "Src IP addr") && any_address(text, "Dest IP addr") &&
+	r->any_source = any_address(text, "Src IP addr");
+	r->simple = r->tcp && !mask && r->any_source && any_address(text, "Dest IP addr") &&
 		    (!masked(text, "Src port", &mask, &what) || mask == 0xffff) &&
 		    (!masked(text, r->v6 ? "Traffic Class" : "TOS", &mask, &what) || mask == 0xff) &&
 		    !value(text, "VLAN", word, sizeof(word)) && !value(text, "Dest MAC addr", word, sizeof(word)) &&

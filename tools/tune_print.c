@@ -74,7 +74,7 @@ void tune_print_plan(FILE *to, const struct tune_report *r, const struct tune_wa
 		if (!tune_change_wanted(c, wants))
 			fprintf(to, "  # %s   (left out: --allow-mtu to run it)\n", c->run);
 		else if (c->away)
-			fprintf(to, "  %-48s  # resets the link for about %s\n", c->run, c->away);
+			fprintf(to, "  %-48s  # resets the link for %s%s\n", c->run, *c->away >= '0' && *c->away <= '9' ? "about " : "", c->away);
 		else
 			fprintf(to, "  %s\n", c->run);
 	}

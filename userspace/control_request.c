@@ -34,7 +34,7 @@ static const struct control_verb *find_verb(const char *name, size_t len)
 /* Is name one of the words of list? */
 static bool listed(const char *list, const char *name)
 {
-	size_t len = strlen(name);
+	size_t len = strchr(name, ' ') ? 0 : strlen(name);
 
 	for (const char *at = list; len && (at = strstr(at, name)); at += len)
 		if ((at == list || at[-1] == ' ') && (at[len] == ' ' || !at[len]))

@@ -25,6 +25,9 @@ struct daemon {
 	struct session_shared shared;
 	struct dns *dns;		 /* NULL: nothing is looked up */
 	struct front *front;
+	struct lane *lane;		 /* NULL: no policy grants it */
+	unsigned ticks;
+	uint64_t health_told;		 /* dns_health.changes that the log has heard of */
 	pthread_mutex_t tls_lock;	 /* of tls, which reloads replace while others look */
 	struct tls_server **tls;	 /* per listener */
 	unsigned workers;
@@ -328,6 +331,13 @@ int daemon_start(struct daemon *d, char *err, size_t err_size)
 	}
 	if (start_dns(d, err, err_size))
 		return -EIO;
+	if (lane_wanted(d->cfg)) {
+		d->lane = lane_new(d->cfg, d->front);
+		if (!d->lane) {
+			snprintf(err, err_size, "%s", strerror(ENOMEM));
+			return -ENOMEM;
+		}
+	}
 
 	for (unsigned w = 0; w < d->workers; w++) {
 		struct worker_settings set = { .cfg = d->cfg,
@@ -340,6 +350,7 @@ int daemon_start(struct daemon *d, char *err, size_t err_size)
 					       .fds = &d->fds[w * n],
 					       .fd_counts = &d->fd_counts[w * n],
 					       .tls = d->tls,
+					       .lane = d->lane,
 					       .judges_clients = judges_clients(d->cfg) };
 		int r = worker_start(&set, &d->running[w], err, err_size);
 
@@ -384,6 +395,31 @@ int daemon_reload(struct daemon *d, char *err, size_t err_size)
 	free(old);
 	stats_add(&d->own, COUNT_reloads, 1);
 	return 0;
+}
+
+/* Loud, since DANE would be off with nobody told. */
+static void tell_validation(struct daemon *d)
+{
+	struct dns_health h;
+
+	dns_health(d->dns, &h);
+	if (h.changes == d->health_told)
+		return;
+	d->health_told = h.changes;
+	if (h.state == DNS_VALIDATES)
+		log_info("%s", h.text);
+	else if (d->cfg->dns.when_broken == CONFIG_RUN_WITHOUT)
+		log_error("%s; going on without DANE (when-broken = run-without): NOBODY is verified and no client must be", h.text);
+	else
+		log_error("%s; backends with tls = dane are out, clients that must be verified are told 451", h.text);
+}
+
+void daemon_tick(struct daemon *d)
+{
+	if (d->dns)
+		tell_validation(d);
+	if (d->lane && ++d->ticks % 60 == 0)
+		lane_save(d->lane);
 }
 
 void daemon_drain(struct daemon *d)
@@ -441,6 +477,7 @@ void daemon_free(struct daemon *d, bool detach)
 	if (d->dns)
 		dns_stop(d->dns);
 	sources_free(d->shared.sources);
+	lane_free(d->lane);
 	if (d->front)
 		front_close(d->front, detach);
 	certificates_unref(d->cfg, d->tls);

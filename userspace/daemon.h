@@ -30,6 +30,8 @@ int daemon_prepare(const struct config *cfg, struct daemon **out, char *err, siz
 int daemon_start(struct daemon *d, char *err, size_t err_size);
 /* Certificates and lists again from their files.  On a fault everything stays as it was: negative and err. */
 int daemon_reload(struct daemon *d, char *err, size_t err_size);
+/* Once a second from the main thread: what has to be told, and kept on the disk. */
+void daemon_tick(struct daemon *d);
 /* No new sessions; those at an idle point get 421. */
 void daemon_drain(struct daemon *d);
 /* To leave soon, or not after all: only told to those who look (daemon_healthy()), so that others send mail elsewhere. */

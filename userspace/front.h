@@ -83,11 +83,13 @@ int front_set_socket(struct front *f, unsigned listener, unsigned worker, int fd
 int front_map_cpus(struct front *f, const uint32_t *cpu_worker, size_t count);
 /*
  * The verified lane: for so long new connections of this source skip every limit (a deny list still holds).
- * name: what was proved, shown with the entry.  A name has at most FRONT_VERIFIED_PER_NAME sources: one more
- * takes the place of its oldest.  ms 0 removes the source.  Any thread.
+ * name: what was proved, shown with the entry; zone: whose word that is.  A name has at most FRONT_VERIFIED_PER_NAME
+ * sources and a zone FRONT_VERIFIED_PER_ZONE names (anyone can sign a zone): one more takes the place of the oldest.
+ * ms 0 removes the source, whatever it is verified as.  Any thread.
  */
 #define FRONT_VERIFIED_PER_NAME 8
-int front_verify_source(struct front *f, const struct in6_addr *ip, const char *name, uint32_t ms);
+#define FRONT_VERIFIED_PER_ZONE 16
+int front_verify_source(struct front *f, const struct in6_addr *ip, const char *name, const char *zone, uint32_t ms);
 /* The source holds as many connections as it may: for so long its new ones are dropped.  ms 0: no longer.  Any thread. */
 int front_block_source(struct front *f, const struct in6_addr *ip, uint32_t ms);
 /*

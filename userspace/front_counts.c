@@ -18,7 +18,7 @@ const struct front_count_info front_count_info[] = {
 };
 const size_t front_count_rows = REASON_COUNT + COOKIE_COUNT + STEER_COUNT;
 
-static int add(int map, uint64_t *counts, size_t rows)
+int front_add_counts(int map, uint64_t *counts, size_t rows)
 {
 	int cpus = libbpf_num_possible_cpus(), cpu, code = 0;
 	uint32_t zero = 0;
@@ -48,8 +48,8 @@ int front_read_counts(const struct front *f, uint64_t *counts)
 
 	for (i = 0; i < front_count_rows; i++)
 		counts[i] = 0;
-	code = add(f->front_stats, counts, REASON_COUNT);
+	code = front_add_counts(f->front_stats, counts, REASON_COUNT);
 	if (!code)
-		code = add(f->cookie_stats, counts + REASON_COUNT, COOKIE_COUNT);
-	return code ? code : add(f->steer_stats, counts + REASON_COUNT + COOKIE_COUNT, STEER_COUNT);
+		code = front_add_counts(f->cookie_stats, counts + REASON_COUNT, COOKIE_COUNT);
+	return code ? code : front_add_counts(f->steer_stats, counts + REASON_COUNT + COOKIE_COUNT, STEER_COUNT);
 }

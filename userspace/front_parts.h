@@ -80,6 +80,10 @@ struct front {
 	const char *cookie_description;
 };
 
+/* --- front_counts.c --- */
+/* Adds a per-CPU struct of counters, summed; map -1: none. */
+int front_add_counts(int map, uint64_t *counts, size_t rows);
+
 /* --- front_list4.c --- */
 int front_map_list4(struct list4 *list, int net, int top, int host, int rule, size_t entries);
 void front_unmap_list4(struct list4 *list);

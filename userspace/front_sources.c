@@ -2,10 +2,11 @@
 /*
  * What the daemon tells the front about sources: these are verified, those hold enough connections.
  *
- * The lane of verified sources must not be something that one proven name can fill: each name has a few
- * places, and one more source takes the place of its oldest.  The table of names is of a fixed size, a name
- * placed by its hash; when two names meet in one place the newcomer begins with an empty row, so the bound
- * can be missed by what the older one had entered, and those entries expire.
+ * The lane of verified sources must not be something that one proven name can fill, nor one zone, whose owner can
+ * make any number of names: each name has a few places for sources, each zone a few for names, and one more takes
+ * the place of the oldest, with all its sources.  The tables are of a fixed size, a name or zone placed by its hash;
+ * when two meet in one place the newcomer begins with an empty row, so the bound can be missed by what the older one
+ * had entered, and those entries expire.
  */
 #include "userspace/front_parts.h"
 
@@ -16,7 +17,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-enum { NAMES = 8192 };
+enum { NAMES = 8192, ZONES = 4096 };
 
 struct name_row {
 	uint64_t hash;
@@ -24,9 +25,16 @@ struct name_row {
 	struct source_key sources[FRONT_VERIFIED_PER_NAME];
 };
 
+struct zone_row {
+	uint64_t hash;
+	uint32_t next;
+	uint64_t names[FRONT_VERIFIED_PER_ZONE]; /* their hashes */
+};
+
 struct front_names {
 	pthread_mutex_t lock;
 	struct name_row rows[NAMES];
+	struct zone_row zones[ZONES];
 };
 
 struct front_names *front_names_new(void)
@@ -168,7 +176,40 @@ static bool take_place(struct front_names *names, const char *name, const struct
 	return memcmp(old, &none, sizeof(none));
 }
 
-int front_verify_source(struct front *f, const struct in6_addr *ip, const char *name, uint32_t ms)
+/* The same for a name in its zone: the hash of the name that has to go, or 0. */
+static uint64_t take_zone_place(struct front_names *names, const char *zone, const char *name)
+{
+	uint64_t hash = name_hash(zone), member = name_hash(name), old;
+	struct zone_row *row = &names->zones[hash % ZONES];
+	unsigned i;
+
+	if (row->hash != hash) {
+		memset(row, 0, sizeof(*row));
+		row->hash = hash;
+	}
+	for (i = 0; i < FRONT_VERIFIED_PER_ZONE; i++)
+		if (row->names[i] == member)
+			return 0;
+	old = row->names[row->next];
+	row->names[row->next] = member;
+	row->next = (row->next + 1) % FRONT_VERIFIED_PER_ZONE;
+	return old;
+}
+
+/* All sources of a name that has lost its place; under the lock. */
+static void forget_name(struct front *f, uint64_t hash)
+{
+	struct name_row *row = &f->names->rows[hash % NAMES];
+	unsigned i;
+
+	if (!hash || row->hash != hash)
+		return;
+	for (i = 0; i < FRONT_VERIFIED_PER_NAME; i++)
+		forget(f->verified, &row->sources[i]);
+	memset(row, 0, sizeof(*row));
+}
+
+int front_verify_source(struct front *f, const struct in6_addr *ip, const char *name, const char *zone, uint32_t ms)
 {
 	struct verified entry = { .until_ns = until_ns(ms) };
 	struct source_key key, old;
@@ -181,6 +222,7 @@ int front_verify_source(struct front *f, const struct in6_addr *ip, const char *
 		return forget(f->verified, &key);
 	snprintf(entry.name, sizeof(entry.name), "%s", name);
 	front_lock(f);
+	forget_name(f, take_zone_place(f->names, zone, name));
 	replaces = take_place(f->names, name, &key, &old);
 	front_unlock(f);
 	if (replaces)

@@ -107,6 +107,8 @@ void leg_finish(struct leg *leg);
  * state.  Then the memory may go.  Safe in any state.
  */
 void leg_close(struct leg *leg, bool reset);
+/* Bytes of input that wait to be used, of the wire or decrypted. */
+static inline size_t leg_held(const struct leg *leg) { return leg->now_len + leg->text_len; }
 /* Memory held in buffers, for bounds and metrics. */
 size_t leg_bytes_held(const struct leg *leg);
 

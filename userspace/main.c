@@ -222,19 +222,6 @@ static void reload(struct daemon *d, struct control *control)
 	notify_ready(d);
 }
 
-/* The next signal; meanwhile the front is looked after. */
-static int wait_signal(struct protect *protect, const sigset_t *signals)
-{
-	struct timespec tick = { .tv_nsec = PROTECT_TICK_MS * 1000 * 1000 };
-	int sig;
-
-	if (!protect)
-		return sigwaitinfo(signals, NULL);
-	while ((sig = sigtimedwait(signals, NULL, &tick)) < 0)
-		protect_tick(protect);
-	return sig;
-}
-
 /* Waits for sessions to end, until the deadline or a second signal. */
 static void drain(struct daemon *d, const sigset_t *signals)
 {
@@ -255,13 +242,18 @@ static void drain(struct daemon *d, const sigset_t *signals)
 
 static void serve(struct daemon *d, struct control *control, struct protect *protect, const sigset_t *signals)
 {
-	for (;;) {
-		int sig = wait_signal(protect, signals);
+	static const struct timespec tick = { .tv_nsec = PROTECT_TICK_MS * 1000 * 1000 };
+
+	for (unsigned ticks = 0;; ticks++) {
+		int sig = sigtimedwait(signals, NULL, &tick);
 
 		if (sig == SIGHUP)
 			reload(d, control);
 		else if (sig == SIGTERM || sig == SIGINT)
 			break;
+		protect_tick(protect);
+		if (ticks % (1000 / PROTECT_TICK_MS) == 0)
+			daemon_tick(d);
 	}
 	drain(d, signals);
 }

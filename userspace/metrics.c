@@ -15,9 +15,9 @@
 
 #include "userspace/log.h"
 
-#define CONNECTIONS 16u
+#define CONNECTIONS 64u
 #define CONNECTION_MEMORY 16384u /* a request's head, mostly */
-#define CONNECTION_S 10u
+#define CONNECTION_S 5u
 #define TYPE_TEXT "text/plain; charset=utf-8"
 #define TYPE_OPENMETRICS "application/openmetrics-text; version=1.0.0; charset=utf-8"
 

@@ -153,6 +153,10 @@ void metrics_front(struct metrics_text *m, const uint64_t *counts)
 	for (size_t i = 0; i < front_count_rows; i++)
 		if (!strcmp(front_count_info[i].group, "front"))
 			metrics_sample(m, counts[i], "reason", front_count_info[i].symbol, "verdict", front_count_info[i].verdict, NULL);
+	metrics_family(m, METRICS_COUNTER, "cookie_packets", "Packets that might answer a SYN cookie of the front's, by what they did.");
+	for (size_t i = 0; i < front_count_rows; i++)
+		if (!strcmp(front_count_info[i].group, "cookie"))
+			metrics_sample(m, counts[i], "reason", front_count_info[i].symbol, NULL);
 	metrics_family(m, METRICS_COUNTER, "steer_connections", "New connections that were steered to a worker, or not, by reason.");
 	for (size_t i = 0; i < front_count_rows; i++)
 		if (!strcmp(front_count_info[i].group, "steer"))

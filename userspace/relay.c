@@ -271,6 +271,7 @@ static void on_final(struct relay *r, unsigned code)
 
 	r->mail_open = false;
 	r->messages += taken;
+	r->refused += !taken;
 	stats_add(r->stats, taken ? COUNT_messages : COUNT_messages_refused, 1);
 }
 

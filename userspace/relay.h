@@ -73,6 +73,7 @@ struct relay {
 	uint64_t chunk_left;
 	uint64_t body_bytes;	      /* of the message under way */
 	uint32_t messages;	      /* that the backend took */
+	uint32_t refused;	      /* and that it refused behind their body */
 	struct {
 		uint8_t expect, reply;
 	} slots[RELAY_PIPELINE_MAX];

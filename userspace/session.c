@@ -270,6 +270,7 @@ enum step_result session_end(struct session *s, enum end_reason reason, enum rep
 	reason = refused_or(s, reason);
 	s->end = (uint8_t)reason;
 	session_end_judging(s);
+	session_note_history(s);
 	if (reply != REPLY_COUNT && !s->client.error) {
 		char text[REPLY_MAX];
 
@@ -328,7 +329,7 @@ void session_run(struct session *s)
 		session_free(s);
 		return;
 	}
-	bool body = s->relay.mode != RELAY_COMMANDS || s->step == STEP_FAREWELL;
+	bool body = s->relay.mode != RELAY_COMMANDS || s->relay.sealed || s->step == STEP_FAREWELL;
 
 	leg_settle(&s->client, s->want_client, body ? RING_ROOM_BODY : RING_ROOM_COMMAND);
 	leg_settle(&s->backend, s->want_backend, RING_ROOM_COMMAND);

@@ -20,6 +20,7 @@
 #include "userspace/backend.h"
 #include "userspace/client_dane.h"
 #include "userspace/config.h"
+#include "userspace/lane.h"
 #include "userspace/leg.h"
 #include "userspace/log.h"
 #include "userspace/nexthop.h"
@@ -56,6 +57,7 @@ struct session_env {
 	struct backends *backends;
 	struct session_shared *shared;
 	struct client_dane *client_dane; /* NULL: no listener asks clients */
+	struct lane *lane;		 /* NULL: no policy grants it */
 	struct session *sessions; /* all of this worker's */
 	bool draining;		  /* no new mail: 421 at the next idle point */
 	uint64_t next_id;
@@ -217,6 +219,8 @@ size_t session_pool(const struct session *s);
 /* What a backend is told of the client's certificate; strings live in the session. */
 void session_client_facts(struct session *s, struct proxy_facts *f);
 void session_log_client(const struct session *s, struct logline *l);
+/* The session is over, for ->end: was it a clean one of a verified name? */
+void session_note_history(struct session *s);
 /* The session is over: nobody waits for the verdict any more. */
 void session_end_judging(struct session *s);
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- asking ---- */
 
@@ -28,6 +29,28 @@ int session_ask_certificate(struct session *s, struct tls *tls)
 	return 0;
 }
 
+/* ---- the front's lane ---- */
+
+/* Where policy grants it a verified source keeps its way in when strangers are limited. */
+static void grant_lane(struct session *s, const struct config_policy *p)
+{
+	const struct session_verdict *v = s->verdict;
+
+	if (p->lane_ms && s->env->lane && v && v->judgement.verdict == DANE_VERIFIED &&
+	    lane_grant(s->env->lane, p, &s->peer.ip, v->judgement.identity))
+		stats_add(s->env->stats, COUNT_client_lane, 1);
+}
+
+void session_note_history(struct session *s)
+{
+	const struct session_verdict *v = s->verdict;
+
+	if (!s->env->lane || !v || v->judgement.verdict != DANE_VERIFIED || !s->relay.messages || s->relay.refused || s->errors ||
+	    end_info[s->end].fault != FAULT_NONE)
+		return;
+	lane_note_clean(s->env->lane, v->judgement.identity, (uint32_t)(time(NULL) / 86400));
+}
+
 /* ---- judging ---- */
 
 static void judged(struct session *s)
@@ -38,6 +61,8 @@ static void judged(struct session *s)
 	v->judging = NULL;
 	v->known = true;
 	v->ms = v->t_begin ? ring_now(s->env->ring) - v->t_begin : 0;
+	if (j->verdict == DANE_MISMATCH && s->env->lane)
+		lane_withdraw(s->env->lane, &s->peer.ip); /* it is not what it was when it got in */
 	v->answer = (uint8_t)policy_answer(s->env->cfg, s->ask, (enum dane_verdict)j->verdict, j->identity, j->broken);
 	/* also after a resumption: a ticket of TLS 1.3 is used once (RFC 8446 C.4); the verdict in it ends when it ended */
 	client_dane_send_ticket(s->client.tls, j);
@@ -129,6 +154,7 @@ bool session_choose_policy(struct session *s)
 	}
 	s->policy = (int16_t)i;
 	s->relay.set = &s->listener->policy_relay[i];
+	grant_lane(s, &cfg->policies[i]);
 	return true;
 }
 

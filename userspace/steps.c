@@ -120,6 +120,15 @@ static enum step_result backend_gone(struct session *s)
 	return session_end(s, END_backend_lost, in_mail ? REPLY_backend_lost_mail : REPLY_backend_lost);
 }
 
+/*
+ * While a backend has the word the client is read on, so that its end is seen, but never further than a line: what it
+ * sends meanwhile waits for its turn, and must not pile up (a STARTTLS that has to wait stays unread in front of it).
+ */
+static bool wants_to_know(const struct session *s)
+{
+	return leg_held(&s->client) < SMTP_LINE_MAX && !s->client.eof;
+}
+
 /* Nothing more can be done now: what is it that has to come? */
 static enum step_result wait_in_dialogue(struct session *s, bool body_blocked)
 {
@@ -139,7 +148,7 @@ static enum step_result wait_in_dialogue(struct session *s, bool body_blocked)
 		return session_wait(s, WAIT_BODY);
 	}
 	if (r->count) {
-		s->want_client = !relay_full(r, s->env->cfg->limits.pipelined) && !s->client.eof;
+		s->want_client = wants_to_know(s);
 		return session_wait(s, relay_final_owed(r) ? WAIT_FINAL : WAIT_REPLY);
 	}
 	if (client_over(s))
@@ -384,6 +393,9 @@ static enum step_result step_route(struct session *s)
 	case NEXTHOP_OK:
 		return route_done(s);
 	case NEXTHOP_WAIT:
+		if (s->client.error)
+			return client_gone(s, true);
+		s->want_client = wants_to_know(s);
 		s->want_backend = hop->phase != NEXTHOP_CONNECT;
 		return session_wait(s, hop->phase == NEXTHOP_CONNECT ? WAIT_CONNECT : WAIT_BACKEND_BANNER);
 	default:

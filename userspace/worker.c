@@ -215,6 +215,7 @@ static int begin(struct worker *w)
 	w->env.stats = &w->stats;
 	w->env.backends = w->set.backends;
 	w->env.shared = w->set.shared;
+	w->env.lane = w->set.lane;
 	/* session ids: unique over workers and restarts, and not one after the other over the farm */
 	w->env.next_id = ((uint64_t)now.tv_sec << 24) + ((uint64_t)w->set.index << 56);
 	w->env.wheel = timer_wheel_new(ring_now(w->env.ring));

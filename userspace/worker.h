@@ -21,6 +21,7 @@ struct worker_settings {
 	int *const *fds;	      /* per configured listener: its listening sockets for this worker */
 	const int *fd_counts;
 	struct tls_server *const *tls; /* per listener; NULL: no STARTTLS.  The worker takes references of its own. */
+	struct lane *lane;	      /* NULL: no policy grants it */
 	bool judges_clients;	      /* a listener asks clients for certificates; dns is not NULL */
 };
 

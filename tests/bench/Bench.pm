@@ -8,6 +8,7 @@ use POSIX ();
 use Time::HiRes qw(sleep time);
 
 our ($B, $run, $cgroups, $tracefs);
+our $root = '/run/lab/root';	# the lab's private root, where a subject needs one
 
 sub cpus {
 	my $n = () = glob '/sys/devices/system/cpu/cpu[0-9]*';
@@ -21,7 +22,7 @@ sub shell {
 
 # Comes back in the innermost stage; the outer ones end with its exit status.
 sub enter {
-	my ($b, $limit) = @_;
+	my ($b, $limit, $rooted) = @_;
 	$B = $b;
 	my $stage = $ENV{BENCH_STAGE} || 'outside';
 	die "bench: needs root, for namespaces and control groups of its own\n" if $>;
@@ -31,7 +32,7 @@ sub enter {
 	}
 	$run = "$B/bench";
 	($cgroups, $tracefs) = ("$run/cgroup", "$run/tracing");
-	hold_groups($limit) if $stage eq 'groups';
+	hold_groups($rooted) if $stage eq 'groups';
 	$ENV{BENCH_GROUP} or die "bench: BENCH_STAGE is for run's own use\n";
 	shell(qw(ip link set lo up));
 	$SIG{$_} = sub { die "bench: interrupted\n" } for qw(INT TERM);
@@ -42,7 +43,9 @@ sub enter {
 
 # The second stage: does not return.
 sub hold_groups {
-	my ($limit) = @_;
+	my ($rooted) = @_;
+	shell('bash', '-c', 'LAB_SAY=bench; . "$1/../lab/lib.sh"; mount -n -t tmpfs -o mode=755 lab /run &&
+		mkdir -p $LAB_RUN /run/netns && root_mount', 'bash', $FindBin::Bin) if $rooted;
 	mkdir $_ for $B, $run, $cgroups, $tracefs;
 	shell(qw(mount -n -t cgroup2 danelaw-bench), $cgroups);
 	system("mount -n -t tracefs danelaw-bench $tracefs 2>/dev/null");

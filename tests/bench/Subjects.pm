@@ -7,9 +7,11 @@ use warnings;
 use IO::Socket::INET;
 use Time::HiRes qw(sleep);
 
-my ($SINK, $STATS, $AUTH) = (2500, 2501, 2502);
+my ($SINK, $STATS, $AUTH, $PLAIN_SINK, $PLAIN_STATS) = (2500 .. 2504);
 
 # name => how; every one gets a port, a control group and the chain.  Only nginx has a helper.
+# What a peer cannot do is said here too: speaks => 'tls' or 'plain' (both unless said), no_idle, plain_sink (it sends
+# no PROXY header), adds (octets of its own to a message: a Received line).
 my %start = (
 	'danelaw' => sub { danelaw(@_, 'uring') },
 	'danelaw-epoll' => sub { danelaw(@_, 'epoll') },
@@ -18,6 +20,12 @@ my %start = (
 	'danelaw-cached' => sub { judging(@_, 'observe', 4096) },
 	'danelaw-judged' => sub { judging(@_, 'observe', 0) },
 	'nginx' => \&nginx,
+	'stunnel' => \&stunnel,
+	'haproxy' => \&haproxy,
+	'postfix' => sub { postfix(@_, "127.0.0.1:$_[1]{port} inet n - n - - smtpd") },
+	'postscreen' => sub {
+		postfix(@_, "127.0.0.1:$_[1]{port} inet n - n - 1 postscreen\nsmtpd pass - - n - - smtpd");
+	},
 	'openssl' => sub { $_[1]{floor} = 1 },
 );
 
@@ -27,8 +35,10 @@ sub start {
 	my $port = 2510;
 	$self->{chain} = certificate($key);
 	unlink glob("$Bench::run/*.log");
-	$self->{sink}->spawn(1, "$Bench::B/tests/bench/sink", '-l', "127.0.0.1:$SINK", '-s', "127.0.0.1:$STATS", '-p');
-	Bench::wait_port($STATS, 'the sink');
+	my @sink = (1, "$Bench::B/tests/bench/sink");
+	$self->{sink}->spawn(@sink, '-l', "127.0.0.1:$SINK", '-s', "127.0.0.1:$STATS", '-p');
+	$self->{sink}->spawn(@sink, '-l', "127.0.0.1:$PLAIN_SINK", '-s', "127.0.0.1:$PLAIN_STATS");
+	Bench::wait_port($_, 'the sink') for $STATS, $PLAIN_STATS;
 	for my $name (@names) {
 		my $how = $start{$name} or die "bench: no such subject: $name (there are: " . join(' ', sort keys %start) . ")\n";
 		my $s = { name => $name, port => $port++, chain => $self->{chain}, group => Bench::Group->new($name) };
@@ -44,6 +54,7 @@ sub subjects { my ($self) = @_; return @{ $self->{list} } }
 sub stop {
 	my ($self) = @_;
 	for (@{ $self->{list} }) {
+		$_->{stop}->() if $_->{stop};
 		$_->{group}->stop;
 		$_->{helper}->stop if $_->{helper};
 	}
@@ -51,17 +62,19 @@ sub stop {
 	$self->{sink}->stop;
 }
 
-# The sink's counters.
+# The counters of the subject's sink.
 sub sink {
-	my $c = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $STATS) or die "bench: the sink is gone: $!\n";
+	my ($self, $s) = @_;
+	my $port = $s->{plain_sink} ? $PLAIN_STATS : $STATS;
+	my $c = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port) or die "bench: the sink is gone: $!\n";
 	return Bench::pairs(scalar <$c>);
 }
 
 # Until the sink has no connection left beyond those that are known to stay.
 sub sink_rest {
-	my ($self, $stay) = @_;
+	my ($self, $s, $stay) = @_;
 	for (1 .. 100) {
-		my %now = $self->sink;
+		my %now = $self->sink($s);
 		return if $now{active} <= ($stay || 0);
 		sleep 0.02;
 	}
@@ -72,7 +85,7 @@ sub certificate {
 	my @kind = $key eq 'rsa' ? ('rsa:2048') : ('ec', '-pkeyopt', 'ec_paramgen_curve:P-256');
 	my $base = "$Bench::run/$key";
 	Bench::shell("openssl req -x509 -newkey @kind -nodes -keyout $base.key -out $base.crt -subj /CN=mx.example " .
-		"-addext subjectAltName=DNS:mx.example -days 30 2>/dev/null && cat $base.crt $base.key >$base.pem");
+		"-addext subjectAltName=DNS:mx.example -days 30 2>/dev/null && cat $base.key $base.crt >$base.pem");
 	chmod 0644, "$base.pem";    # read by subjects that have given up root; it guards nothing
 	return POSIX::getcwd() . "/$base.pem";
 }
@@ -81,7 +94,8 @@ sub names {
 	my ($self, $s) = @_;
 	my $tmp = POSIX::getcwd() . "/$Bench::run/$s->{name}";
 	mkdir $tmp;
-	return (TMP => $tmp, CHAIN => $s->{chain}, PORT => $s->{port}, SINK_PORT => $SINK, AUTH_PORT => $AUTH, ROOT => root());
+	return (TMP => $tmp, CHAIN => $s->{chain}, PORT => $s->{port}, SINK_PORT => $SINK, PLAIN_SINK_PORT => $PLAIN_SINK,
+		AUTH_PORT => $AUTH, ROOT => root());
 }
 
 # Where the peers' packages lie unpacked: the lab's cache.
@@ -142,6 +156,43 @@ sub nginx {
 	$s->{helper}->spawn(1, @run, Bench::fill('peers/nginx-auth.conf', "$names{TMP}/nginx-auth.conf", %names));
 	Bench::wait_port($AUTH, "nginx's auth responder");
 	$s->{group}->spawn(0, @run, Bench::fill('peers/nginx.conf', "$names{TMP}/nginx.conf", %names));
+}
+
+sub packaged {
+	my ($names, $s, @cmd) = @_;
+	local $ENV{LD_LIBRARY_PATH} = "$names->{ROOT}/usr/lib/x86_64-linux-gnu";
+	$s->{group}->spawn(0, @cmd);
+}
+
+sub stunnel {
+	my ($self, $s) = @_;
+	my %names = names($self, $s);
+	@$s{qw(speaks plain_sink)} = ('tls', 1);
+	packaged(\%names, $s, "$names{ROOT}/usr/bin/stunnel4", Bench::fill('peers/stunnel.conf', "$names{TMP}/stunnel.conf", %names));
+}
+
+sub haproxy {
+	my ($self, $s) = @_;
+	my %names = names($self, $s);
+	$s->{speaks} = 'plain';
+	packaged(\%names, $s, "$names{ROOT}/usr/sbin/haproxy", '-db', '-f',
+		Bench::fill('peers/haproxy.cfg', "$names{TMP}/haproxy.cfg", %names));
+}
+
+# In the lab's private root (tests/lab/root.sh): Postfix wants its files where its package puts them, and its users.
+# A process a session, so it holds no thousands of idle ones.
+sub postfix {
+	my ($self, $s, $smtp) = @_;
+	my %names = (names($self, $s), SMTP => $smtp);
+	my $tmp = $names{TMP};
+	@$s{qw(plain_sink adds no_idle)} = (1, 1, 1);
+	mkdir "$tmp/$_" for qw(etc queue data);
+	Bench::shell("chown 60101:60101 $tmp/data");
+	unlink "$tmp/mail.log";
+	Bench::fill('peers/postfix-main.cf', "$tmp/etc/main.cf", %names);
+	Bench::fill('peers/postfix-master.cf', "$tmp/etc/master.cf", %names);
+	$s->{group}->spawn(0, 'chroot', $Bench::root, 'postfix', '-c', "$tmp/etc", 'start-fg');
+	$s->{stop} = sub { system('chroot', $Bench::root, 'postfix', '-c', "$tmp/etc", 'stop') };
 }
 
 1;

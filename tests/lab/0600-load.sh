@@ -153,8 +153,9 @@ push()
 at_least() { [ "$(descriptors)" -ge "$1" ]; }
 at_rest() { [ "$(stat_of 2501 active)" -le 1 ] && [ "$(descriptors)" -le "$1" ]; }
 
-# Warm: pools, tickets and the allocator's arenas have reached their size
-push 400 -t 1.3 && push 600 -z 50k && push 200 -t 1.2 -P
+# Warm: pools, the rings' buffers, tickets and the allocator's arenas have reached their size.  More at a time than
+# later, so that a slow moment of the machine later asks for no more than was there before.
+push 1200 -c 200 -t 1.3 && push 1200 -c 200 -z 50k && push 600 -c 200 -t 1.2 -P -z 50k
 ok $? "warmed up"
 until_true 10 at_rest 1000
 sleep 0.5

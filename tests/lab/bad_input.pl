@@ -756,7 +756,7 @@ scene 'greet delay: a client that waits', ends => 'quit', sub { client($DELAYED)
 
 scene 'greet delay: a client that goes', ends => ['client_closed', 'client_reset'], sub {
 	client($DELAYED)->fin->ended;
-	client($DELAYED)->accepted($PLAIN)->reset;
+	client($DELAYED)->waits('greet delay')->reset;
 };
 
 play;

@@ -24,12 +24,14 @@ use Digest::SHA 'sha1_hex';
 use Errno qw(EINTR EPIPE ECONNRESET);
 use Exporter 'import';
 use IO::Socket::IP;
+use IO::Socket::UNIX;
+use JSON::PP ();
 use Net::SSLeay;
 use POSIX ();
 use Socket qw(:all);
 use Time::HiRes qw(time sleep);
 
-our @EXPORT = qw(edge farm scene play client families address ends log_line ms seen is like wait_for $T $EDGE $EDGE6 TAIL);
+our @EXPORT = qw(edge farm scene play client families address ends log_line ms seen is like wait_for control signal pin $T $EDGE $EDGE6 TAIL);
 
 our $T = '/run/peers';
 our $EDGE = '127.200.0.25';
@@ -79,9 +81,9 @@ sub wait_for
 	my ($what, $sub) = @_;
 	my $end = time + DEADLINE;
 	while (1) {
-		my $r = $sub->();
+		my ($r, $now) = $sub->();
 		return $r if $r;
-		time < $end or die "waited in vain: $what\n";
+		time < $end or die 'waited in vain: ' . $what . ($now // '') . "\n";
 		sleep 0.02;
 	}
 }
@@ -370,13 +372,17 @@ sub tls_subject
 package peers::client;
 our @ISA = 'peers::wire';
 
-# Until danelawd's only worker has this connection in hand: it is accepted, and one that came later got its banner
-sub accepted
+# Until danelawd waits for this in the session, as it tells itself (waits[] of session.c)
+sub waits
 {
-	my ($c, $port) = @_;
-	peers::wait_for('accept', sub { ($c->kernel_line(1) // '') =~ /:[0-9A-F]+ [0-9A-F]+ +\d+ +\d+ [1-9]/ });
-	my $later = IO::Socket::IP->new(PeerHost => $peers::EDGE, PeerPort => $port) or die "connect: $@\n";
-	defined readline $later or die "no banner\n";
+	my ($c, $for, $meanwhile) = @_;
+	my $port = $c->{s}->sockport;
+	peers::wait_for("danelawd to wait for: $for", sub {
+		$meanwhile->($c) if $meanwhile;
+		my ($s) = grep { $_->{client} =~ /:$port$/ } @{ peers::control($peers::scene->{edge}, { verb => 'sessions', limit => 1000 })->{sessions} };
+		my $now = $s ? "$s->{step}, $s->{wait}" : 'no session';
+		return $s && $s->{wait} eq $for, " (now: $now)";
+	});
 	return $c;
 }
 
@@ -558,6 +564,9 @@ sub read_header
 	return peers::scene_of_address($src);
 }
 
+# Until the client's side says so
+sub await { my ($b, $what) = @_; peers::wait_for("signal $what", sub { -e "$peers::T/farm/$b->{n}.$what.signal" }); return $b }
+
 sub banner { my ($b) = @_; $b->say("220 farm.example ESMTP\r\n"); return $b }
 
 # ---- the daemon, the farm and the run ----
@@ -697,8 +706,8 @@ sub edge_start
 	print $f <<"END";
 hostname = "mx.example"
 user = ""
-state-dir = "$T/state"
-run-dir = "$T/state"
+state-dir = "$T/$e->{name}.state"
+run-dir = "$T/$e->{name}.run"
 workers = 1
 ${io}front { mode = off steer = no }
 certificate "mx" { chain = "$T/tls/mx.pem" key = "$T/tls/mx.key" }
@@ -734,12 +743,39 @@ sub edge_stop
 	return $status;
 }
 
+# Asks a danelawd's control socket; the result
+sub control
+{
+	my ($edge, $request) = @_;
+	my $s = IO::Socket::UNIX->new(Peer => "$T/$edge.run/control.sock") or die "control socket: $!\n";
+	print $s JSON::PP->new->encode($request), "\n";
+	my $answer = JSON::PP->new->decode(scalar(readline $s) // '{}');
+	return $answer->{result} // die "control: " . ($answer->{error} // 'no answer') . "\n";
+}
+
+# Something that the other side of a scene waits for
+sub signal { my ($what) = @_; append("$T/farm/$scene->{n}.$what.signal", "\n") }
+
+# The pin of a certificate's key, for tls = pin
+sub pin { my ($cert) = @_; return `openssl x509 -in $T/tls/$cert.pem -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum` =~ s/ .*//sr }
+
 # ---- the judgement ----
 
 sub count_lines { my %n; $n{$_}++ for split /\n/, slurp($_[0]); return \%n }
 
 # Messages owed and not kept
 sub lost { my ($owed, $kept) = (count_lines("$T/owed"), count_lines("$T/kept")); return grep { $owed->{$_} > ($kept->{$_} // 0) } keys %$owed }
+
+# Reasons for which the log has more or fewer lines than the counter says, once all sessions are over
+sub disagreements
+{
+	my ($e) = @_;
+	wait_for('all sessions to be over', sub { control($e->{name}, { verb => 'status' })->{sessions}{open} == 0 });
+	my %lines;
+	/ end=(\w+)/ and $lines{$1}++ for split /\n/, slurp("$T/$e->{name}.log");
+	return map { "$_->{name}: counted $_->{count}, logged " . ($lines{$_->{name}} // 0) }
+		grep { $_->{count} != ($lines{$_->{name}} // 0) } @{ control($e->{name}, { verb => 'counters' })->{ends} };
+}
 
 # Sessions of scenes that have not exactly one line
 sub unclear
@@ -760,6 +796,12 @@ sub complaints
 		split /\n/, slurp("$T/$e->{name}.log");
 }
 
+# At once: a configuration may name what is in them
+mkdir "$T/$_" for qw(tls farm result);
+cert('mx', 'mx.example');
+cert('other', 'other.example', '*.wild.example');
+cert('backend', 'farm.example');
+
 my $test = 0;
 
 sub tap
@@ -772,11 +814,7 @@ sub tap
 
 sub play
 {
-	printf "1..%d\n", @scenes + 2 * @edges + 2;
-	mkdir "$T/$_" for qw(tls state farm result);
-	cert('mx', 'mx.example');
-	cert('other', 'other.example', '*.wild.example');
-	cert('backend', 'farm.example');
+	printf "1..%d\n", @scenes + 3 * @edges + 2;
 	for my $f (@farms) {
 		my ($host, $port) = $f->{at} =~ /^\[?([^\]]+)\]?:(\d+)$/;
 		$f->{socket} = IO::Socket::IP->new(LocalHost => $host, LocalPort => $port, Listen => $f->{backlog} // 500, ReuseAddr => 1)
@@ -791,9 +829,11 @@ sub play
 	play_all();
 	for my $s (@scenes) {
 		my $why = -e "$T/result/$s->{n}" ? slurp("$T/result/$s->{n}") : 'no result';
-		tap($why eq '', $s->{name}, $why, $why eq '' ? () : ("the farm heard in scene $s->{n}:", map { s{.*/}{}r . ': ' . slurp($_) } grep { !/mail$|header$/ } glob "$T/farm/$s->{n}.*"));
+		tap($why eq '', $s->{name}, $why, $why eq '' ? () : ("the farm heard in scene $s->{n}:", map { s{.*/}{}r . ': ' . substr(slurp($_), -600) } grep { !/mail$|header$/ } glob "$T/farm/$s->{n}.*"));
 	}
 	for my $e (@edges) {
+		my @differ = eval { disagreements($e) };
+		tap(!@differ && !$@, "danelawd $e->{name} counts what it logs", @differ, $@);
 		my $status = edge_stop($e);
 		my @bad = complaints($e);
 		tap($status eq '0', "danelawd $e->{name} ends by itself, status 0", "status $status", (split /\n/, slurp("$T/$e->{name}.log"))[-3 .. -1]);

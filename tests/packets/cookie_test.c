@@ -523,9 +523,9 @@ static void test_known(void **state)
 	expect(run((struct spec){ 0 }, "198.51.100.7"), REASON_cookie_sent, "a stranger");
 	expect(run((struct spec){ 0 }, "2001:db8:7::7"), REASON_cookie_sent, "a stranger, IPv6");
 	net_parse_ip("198.51.100.7", &ip);
-	front_verify_source(front, &ip, "mail.example", 3600000);
+	front_verify_source(front, &ip, "mail.example", "", 3600000);
 	net_parse_ip("2001:db8:7::1", &ip);
-	front_verify_source(front, &ip, "mail.example", 3600000);
+	front_verify_source(front, &ip, "mail.example", "", 3600000);
 	expect(run((struct spec){ 0 }, "198.51.100.7"), REASON_verified, "verified");
 	expect(run((struct spec){ 0 }, "2001:db8:7::7"), REASON_verified, "verified, IPv6");
 	map = packet_pin("maps/allow4");

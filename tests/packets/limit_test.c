@@ -97,12 +97,17 @@ static void test_networks(void **state)
 	expect(syn("2001:db8:6::1"), REASON_syn_admitted, "another /48");
 }
 
-static void verify(const char *ip, const char *name, uint32_t ms)
+static void verify_in(const char *ip, const char *name, const char *zone, uint32_t ms)
 {
 	struct in6_addr addr;
 
 	assert_int_equal(net_parse_ip(ip, &addr), 0);
-	assert_int_equal(front_verify_source(front, &addr, name, ms), 0);
+	assert_int_equal(front_verify_source(front, &addr, name, zone, ms), 0);
+}
+
+static void verify(const char *ip, const char *name, uint32_t ms)
+{
+	verify_in(ip, name, name, ms);
 }
 
 static void exhaust(const char *src)
@@ -175,6 +180,33 @@ static void test_per_name(void **state)
 	expect(syn("198.51.100.11"), REASON_verified, "the second");
 	expect(syn("198.51.100.18"), REASON_verified, "the ninth");
 	expect(syn("198.51.100.99"), REASON_verified, "another name's");
+}
+
+/* Nor can a zone, which may make any number of names: its seventeenth pushes out its first, with all its sources. */
+static void test_per_zone(void **state)
+{
+	char src[64], name[64];
+	int i;
+
+	reopen(&limited);
+	for (i = 0; i <= FRONT_VERIFIED_PER_ZONE; i++) {
+		snprintf(src, sizeof(src), "198.51.100.%d", 10 + i);
+		snprintf(name, sizeof(name), "h%d.many.example", i);
+		verify_in(src, name, "many.example", 3600000);
+		if (i == 0)
+			verify_in("198.51.100.200", name, "many.example", 3600000);
+		verify_in(src, name, "many.example", 3600000); /* again is not one more */
+		while (syn(src) == REASON_syn_admitted)
+			;
+	}
+	verify_in("198.51.100.99", "h.other.example", "other.example", 3600000);
+	exhaust("198.51.100.10");
+	exhaust("198.51.100.200");
+	expect(syn("198.51.100.11"), REASON_verified, "the second name");
+	expect(syn("198.51.100.26"), REASON_verified, "the seventeenth");
+	while (syn("198.51.100.99") == REASON_syn_admitted)
+		;
+	expect(syn("198.51.100.99"), REASON_verified, "another zone's");
 }
 
 static void test_blocked(void **state)
@@ -291,8 +323,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_source),	 cmocka_unit_test(test_networks), cmocka_unit_test(test_verified),
-		cmocka_unit_test(test_per_name), cmocka_unit_test(test_blocked),  cmocka_unit_test(test_sources),
-		cmocka_unit_test(test_flood_begins),
+		cmocka_unit_test(test_per_name), cmocka_unit_test(test_per_zone), cmocka_unit_test(test_blocked),
+		cmocka_unit_test(test_sources),	 cmocka_unit_test(test_flood_begins),
 	};
 
 	if (!packet_namespace()) {

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Deny and allow lists, the verified lane and blocked sources, row by row. */
+#include "userspace/front_view_parts.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+union rule_key {
+	struct prefix4 v4;
+	struct prefix6 v6;
+};
+
+static const char *hand_map(enum front_list list, bool v4)
+{
+	if (list == FRONT_DENY)
+		return v4 ? "deny4" : "deny6";
+	return v4 ? "allow4" : "allow6";
+}
+
+/* A prefix shorter than the mapped range itself is one of IPv6. */
+static bool is_v4(const struct net_prefix *prefix)
+{
+	return prefix->len >= 96 && net_is_v4(&prefix->ip);
+}
+
+static void make_key(const struct net_prefix *prefix, union rule_key *key)
+{
+	memset(key, 0, sizeof(*key));
+	if (is_v4(prefix)) {
+		key->v4.prefixlen = prefix->len - 96u;
+		memcpy(key->v4.ip, &prefix->ip.s6_addr[12], 4);
+	} else {
+		key->v6.prefixlen = prefix->len;
+		memcpy(key->v6.ip, prefix->ip.s6_addr, 16);
+	}
+}
+
+static void set_prefix4(struct net_prefix *prefix, const uint8_t ip[4], uint32_t len)
+{
+	memset(prefix, 0, sizeof(*prefix));
+	prefix->ip.s6_addr[10] = prefix->ip.s6_addr[11] = 0xff;
+	memcpy(&prefix->ip.s6_addr[12], ip, 4);
+	prefix->len = (uint8_t)(96 + len);
+}
+
+static void set_prefix6(struct net_prefix *prefix, const uint8_t ip[16], uint32_t len)
+{
+	memcpy(prefix->ip.s6_addr, ip, 16);
+	prefix->len = (uint8_t)len;
+}
+
+static uint64_t left_ms(uint64_t until_ns)
+{
+	uint64_t now = front_now_ns();
+
+	return until_ns > now ? (until_ns - now + 999999) / 1000000 : 0;
+}
+
+static void fill_rule(struct front_rule *out, const struct rule *rule, bool by_hand)
+{
+	out->hits = rule->hits;
+	out->expires = rule->until_ns != 0;
+	out->left_ms = rule->until_ns ? left_ms(rule->until_ns) : 0;
+	out->by_hand = by_hand;
+	snprintf(out->comment, sizeof(out->comment), "%.*s", (int)sizeof(rule->comment) - 1, rule->comment);
+}
+
+static int each_by_hand(const struct front_view *v, enum front_list list, bool v4, front_each_rule *each, void *ctx)
+{
+	int map = front_view_map(v, hand_map(list, v4));
+	union rule_key key, *at = NULL;
+	struct front_rule out;
+	struct rule rule;
+
+	if (map < 0)
+		return map == -ENOENT ? 0 : map;
+	while (!bpf_map_get_next_key(map, at, &key)) {
+		at = &key;
+		if (bpf_map_lookup_elem(map, &key, &rule))
+			continue;
+		if (v4)
+			set_prefix4(&out.prefix, key.v4.ip, key.v4.prefixlen);
+		else
+			set_prefix6(&out.prefix, key.v6.ip, key.v6.prefixlen);
+		fill_rule(&out, &rule, true);
+		each(ctx, &out);
+	}
+	close(map);
+	return 0;
+}
+
+int front_view_rules(const struct front_view *v, enum front_list list, front_each_rule *each, void *ctx)
+{
+	int code = each_by_hand(v, list, true, each, ctx);
+
+	return code ? code : each_by_hand(v, list, false, each, ctx);
+}
+
+/* Which sets the programs read now. */
+static bool current_sets(const struct front_view *v, struct front_config *config)
+{
+	int map = front_view_map(v, "front_config");
+	uint32_t zero = 0;
+	bool found;
+
+	if (map < 0)
+		return false;
+	found = !bpf_map_lookup_elem(map, &zero, config);
+	close(map);
+	return found;
+}
+
+static int each_in_set(const struct front_view *v, const char *name, uint8_t set, front_each_rule *each, void *ctx)
+{
+	int map = front_view_map(v, name);
+	struct list6_key key, *at = NULL;
+	struct front_rule out;
+	struct rule rule;
+
+	if (map < 0)
+		return map;
+	while (!bpf_map_get_next_key(map, at, &key)) {
+		at = &key;
+		if (key.set != set || bpf_map_lookup_elem(map, &key, &rule))
+			continue;
+		set_prefix6(&out.prefix, key.ip, key.prefixlen - 8);
+		fill_rule(&out, &rule, false);
+		each(ctx, &out);
+	}
+	close(map);
+	return 0;
+}
+
+static int each_listed4(const struct front_view *v, uint32_t set, front_each_rule *each, void *ctx)
+{
+	int map = front_view_map(v, "list4_rule");
+	struct bpf_map_info info = { 0 };
+	uint32_t size = sizeof(info), i, end;
+	struct front_rule out = { 0 };
+	struct listed listed;
+
+	if (map < 0)
+		return map;
+	if (bpf_obj_get_info_by_fd(map, &info, &size))
+		info.max_entries = 0;
+	i = set * (info.max_entries / 2);
+	for (end = i + info.max_entries / 2; i < end; i++) {
+		if (bpf_map_lookup_elem(map, &i, &listed) || !listed.prefix[0])
+			break;
+		if (net_parse_prefix(listed.prefix, &out.prefix))
+			continue;
+		out.hits = listed.hits;
+		snprintf(out.comment, sizeof(out.comment), "%.*s", (int)sizeof(listed.comment) - 1, listed.comment);
+		each(ctx, &out);
+	}
+	close(map);
+	return 0;
+}
+
+int front_view_listed(const struct front_view *v, enum front_list list, front_each_rule *each, void *ctx)
+{
+	struct front_config config;
+	int code;
+
+	if (!current_sets(v, &config))
+		return -ENOENT;
+	if (list == FRONT_ALLOW)
+		return config.allow_set ? each_in_set(v, "allow_list", (uint8_t)config.allow_set, each, ctx) : 0;
+	code = each_listed4(v, config.deny_list & 1, each, ctx);
+	return code ? code : each_in_set(v, "list6", (uint8_t)(config.deny_list & 1), each, ctx);
+}
+
+/* The hits of a rule that stands already; LPM look-ups answer for shorter prefixes too, so keys are compared. */
+static uint64_t hits_before(int map, const union rule_key *key, size_t size)
+{
+	union rule_key at, *prev = NULL;
+	struct rule rule;
+
+	while (!bpf_map_get_next_key(map, prev, &at)) {
+		if (!memcmp(&at, key, size))
+			return bpf_map_lookup_elem(map, &at, &rule) ? 0 : rule.hits;
+		prev = &at;
+	}
+	return 0;
+}
+
+int front_view_add_rule(const struct front_view *v, enum front_list list, const struct net_prefix *prefix, const char *comment,
+			uint64_t ms)
+{
+	bool v4 = is_v4(prefix);
+	int map = front_view_map(v, hand_map(list, v4)), code = 0;
+	struct rule rule = { 0 };
+	union rule_key key;
+
+	if (map < 0)
+		return map;
+	make_key(prefix, &key);
+	rule.hits = hits_before(map, &key, v4 ? sizeof(key.v4) : sizeof(key.v6));
+	if (ms) {
+		rule.until_ns = front_now_ns() + ms * 1000000;
+		rule.prefixlen = v4 ? key.v4.prefixlen : key.v6.prefixlen;
+	}
+	snprintf(rule.comment, sizeof(rule.comment), "%s", comment);
+	if (bpf_map_update_elem(map, &key, &rule, BPF_ANY))
+		code = -errno;
+	close(map);
+	return code;
+}
+
+int front_view_del_rule(const struct front_view *v, enum front_list list, const struct net_prefix *prefix)
+{
+	int map = front_view_map(v, hand_map(list, is_v4(prefix))), code = 0;
+	union rule_key key;
+
+	if (map < 0)
+		return map;
+	make_key(prefix, &key);
+	if (bpf_map_delete_elem(map, &key))
+		code = -errno;
+	close(map);
+	return code;
+}
+
+/* ---- rules that are over ---- */
+
+struct over {
+	struct net_prefix at[256];
+	size_t count;
+};
+
+static void collect_over(void *ctx, const struct front_rule *rule)
+{
+	struct over *over = ctx;
+
+	if (rule->expires && !rule->left_ms && over->count < sizeof(over->at) / sizeof(*over->at))
+		over->at[over->count++] = rule->prefix;
+}
+
+size_t front_view_sweep(const struct front_view *v)
+{
+	struct over over;
+	size_t gone = 0;
+
+	for (int list = FRONT_DENY; list <= FRONT_ALLOW; list++)
+		do {
+			over.count = 0;
+			front_view_rules(v, (enum front_list)list, collect_over, &over);
+			for (size_t i = 0; i < over.count; i++)
+				gone += !front_view_del_rule(v, (enum front_list)list, &over.at[i]);
+		} while (over.count == sizeof(over.at) / sizeof(*over.at));
+	return gone;
+}
+
+/* ---- whose rule is it? ---- */
+
+struct search {
+	const struct in6_addr *source;
+	struct front_rule *out;
+	bool found;
+};
+
+/* The longest prefix that is not over, those of files before those by hand, as the program has it. */
+static void match(void *ctx, const struct front_rule *rule)
+{
+	struct search *s = ctx;
+
+	if ((rule->expires && !rule->left_ms) || !net_prefix_has(&rule->prefix, s->source))
+		return;
+	if (s->found && (s->out->by_hand == rule->by_hand ? s->out->prefix.len >= rule->prefix.len : !s->out->by_hand))
+		return;
+	*s->out = *rule;
+	s->found = true;
+}
+
+bool front_view_find_denied(const struct front_view *v, const struct in6_addr *source, struct front_rule *out)
+{
+	struct search s = { source, out, false };
+
+	front_view_listed(v, FRONT_DENY, match, &s);
+	if (!s.found)
+		front_view_rules(v, FRONT_DENY, match, &s);
+	return s.found;
+}
+
+/* ---- sources ---- */
+
+int front_view_verified(const struct front_view *v, void (*each)(void *ctx, const struct front_lane_row *), void *ctx)
+{
+	int map = front_view_map(v, "verified");
+	struct source_key key, *at = NULL;
+	struct front_lane_row row;
+	struct verified entry;
+
+	if (map < 0)
+		return map;
+	while (!bpf_map_get_next_key(map, at, &key)) {
+		at = &key;
+		if (bpf_map_lookup_elem(map, &key, &entry))
+			continue;
+		memcpy(&row.source, key.ip, 16);
+		row.hits = entry.hits;
+		row.left_ms = left_ms(entry.until_ns);
+		memcpy(row.name, entry.name, sizeof(row.name));
+		row.name[sizeof(row.name) - 1] = 0;
+		each(ctx, &row);
+	}
+	close(map);
+	return 0;
+}
+
+int front_view_blocked(const struct front_view *v, void (*each)(void *ctx, const struct front_lane_row *), void *ctx)
+{
+	int map = front_view_map(v, "blocked");
+	struct source_key key, *at = NULL;
+	struct front_lane_row row = { 0 };
+	struct blocked entry;
+
+	if (map < 0)
+		return map;
+	while (!bpf_map_get_next_key(map, at, &key)) {
+		at = &key;
+		if (bpf_map_lookup_elem(map, &key, &entry))
+			continue;
+		memcpy(&row.source, key.ip, 16);
+		row.hits = entry.hits;
+		row.left_ms = left_ms(entry.until_ns);
+		each(ctx, &row);
+	}
+	close(map);
+	return 0;
+}

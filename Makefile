@@ -100,11 +100,14 @@ $(B)/bpf/%.skel.h: $(B)/bpf/%.bpf.o
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/man/man5 \
-	  $(DESTDIR)$(PREFIX)/share/doc/danelaw
+	  $(DESTDIR)$(PREFIX)/share/doc/danelaw $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d
 	install -m 0755 $(B)/danelawd $(B)/danelawctl $(DESTDIR)$(PREFIX)/sbin/
 	install -m 0644 docs/danelawd.8 docs/danelawctl.8 $(DESTDIR)$(PREFIX)/share/man/man8/
 	install -m 0644 docs/danelaw.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/
-	install -m 0644 README.md docs/*.md docs/danelaw.conf.example $(DESTDIR)$(PREFIX)/share/doc/danelaw/
+	install -m 0644 README.md LICENSE docs/*.md docs/danelaw.conf.example $(DESTDIR)$(PREFIX)/share/doc/danelaw/
+	sed 's,@PREFIX@,$(PREFIX),' tools/danelawd.service.in >$(B)/danelawd.service
+	install -m 0644 $(B)/danelawd.service $(DESTDIR)$(PREFIX)/lib/systemd/system/
+	install -m 0644 tools/danelaw.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/danelaw.conf
 
 clean:
 	rm -rf $(B)

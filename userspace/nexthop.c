@@ -150,6 +150,11 @@ static enum nexthop_result begin_handshake(struct nexthop *h)
 	target_tls(h->target, &what, names);
 	int r = tls_connect_new(h->target->client, &what, &h->leg->out, &tls);
 
+	if (r == -ENODATA) { /* RFC 7672 2.2: then TLS is a must, and nothing vouches for the peer */
+		h->unusable = true;
+		what.mode = TLS_UNAUTHENTICATED;
+		r = tls_connect_new(h->target->client, &what, &h->leg->out, &tls);
+	}
 	if (r) /* never to be done without: what cannot be judged is not verified */
 		return fail_verification(h, "TLS cannot be set up: %s", strerror(-r));
 	leg_start_tls(h->leg, tls);
@@ -168,7 +173,7 @@ static enum nexthop_result handshake(struct nexthop *h)
 			return fail(h, "TLS handshake: connection lost");
 		return NEXTHOP_WAIT;
 	case TLS_DONE:
-		h->verified = h->target->duty == TARGET_VERIFIED;
+		h->verified = h->target->duty == TARGET_VERIFIED && !h->unusable;
 		h->record = tls_judgement(h->leg->tls)->record;
 		send_hello(h);
 		return NEXTHOP_WAIT;
@@ -294,6 +299,28 @@ enum nexthop_result nexthop_run(struct nexthop *h)
 	enum nexthop_result r = handshake(h);
 
 	return r == NEXTHOP_WAIT && h->phase == NEXTHOP_EHLO ? read_replies(h) : r;
+}
+
+const char *nexthop_protection(const struct nexthop *h)
+{
+	if (!h->leg->tls)
+		return "none";
+	if (h->verified)
+		return h->target->kind;
+	return h->target->duty == TARGET_OPPORTUNISTIC ? "opportunistic" : "dane-unusable";
+}
+
+void nexthop_record(const struct nexthop *h, char *out, size_t size)
+{
+	const struct dane_records *set = h->target->records;
+
+	out[0] = '\0';
+	if (!h->verified || !set || h->record < 0 || (size_t)h->record >= set->count)
+		return;
+	struct dane_record r = set->record[h->record];
+
+	r.len = r.len < 4 ? r.len : 4;
+	dane_record_text(&r, out, size);
 }
 
 enum nexthop_result nexthop_timed_out(struct nexthop *h)

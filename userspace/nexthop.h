@@ -49,6 +49,7 @@ struct nexthop {
 	struct target *target;	  /* a reference of ours */
 	enum nexthop_phase phase;
 	bool verified;		  /* TLS, and the target's judgement was passed */
+	bool unusable;		  /* none of its records can be used, as OpenSSL sees them */
 	int record;		  /* DANE: the record that matched */
 	bool introduced;	  /* XCLIENT is done */
 	uint8_t xclient_lines;	  /* replies still to come */
@@ -61,6 +62,13 @@ struct nexthop {
 enum nexthop_result nexthop_start(struct nexthop *h, struct leg *leg, const struct config_backend *backend, struct target *target,
 				  size_t address, const struct nexthop_client *client);
 enum nexthop_result nexthop_run(struct nexthop *h);
+/*
+ * How a leg that is ready is protected, for logs: "dane", "pin" and "ca" only where that vouched for the peer;
+ * "dane-unusable": TLS as records ask, none of which can be used; "opportunistic": TLS; "none": clear text.
+ */
+const char *nexthop_protection(const struct nexthop *h);
+/* The record that vouched for it, "3 1 1 8d4a017f": enough of it to tell it from the others; "" if none did. */
+void nexthop_record(const struct nexthop *h, char *out, size_t size);
 /* Gives back what h holds; right in any state, also before nexthop_start() on zeroed memory. */
 void nexthop_end(struct nexthop *h);
 /* The phase took too long: sets ->why. */

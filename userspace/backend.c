@@ -35,7 +35,7 @@ struct backends {
 
 const char *backend_state_name(enum backend_state s)
 {
-	static const char *const names[] = { "unknown", "up", "down", "lookup failed", "unverified" };
+	static const char *const names[] = { "unknown", "up", "down", "lookup failed", "unverified", "bogus" };
 
 	return names[s];
 }
@@ -260,14 +260,21 @@ static void out_at_once(struct backends *b, size_t i, enum backend_state to, con
 	pthread_mutex_unlock(&b->lock);
 }
 
-void backend_unverified(struct backends *b, size_t i, const char *why)
+static bool lookup_failed(const struct backend *e)
 {
-	out_at_once(b, i, BACKEND_UNVERIFIED, why);
+	return state_of(e) == BACKEND_LOOKUP_FAILED || state_of(e) == BACKEND_BOGUS;
 }
 
-void backend_lookup_failed(struct backends *b, size_t i, const char *why)
+/* A failed look-up stands over it: what a probe finds with the records of before says nothing. */
+void backend_unverified(struct backends *b, size_t i, const char *why)
 {
-	out_at_once(b, i, BACKEND_LOOKUP_FAILED, why);
+	if (!lookup_failed(&b->each[i]))
+		out_at_once(b, i, BACKEND_UNVERIFIED, why);
+}
+
+void backend_lookup_failed(struct backends *b, size_t i, bool bogus, const char *why)
+{
+	out_at_once(b, i, bogus ? BACKEND_BOGUS : BACKEND_LOOKUP_FAILED, why);
 }
 
 /* ---- targets ---- */
@@ -286,7 +293,7 @@ void backend_set_target(struct backends *b, size_t i, struct target *t)
 	old = e->target;
 	e->target = t;
 	e->target_ms = now_ms();
-	if (state_of(e) == BACKEND_LOOKUP_FAILED || (state_of(e) == BACKEND_UNVERIFIED && !same_duty(old, t)))
+	if (lookup_failed(e) || (state_of(e) == BACKEND_UNVERIFIED && !same_duty(old, t)))
 		set_state(b, i, BACKEND_UNKNOWN);
 	pthread_mutex_unlock(&b->lock);
 	target_unref(old);
@@ -357,14 +364,17 @@ bool backend_pool_up(const struct backends *b, size_t pool_index)
 	return false;
 }
 
-bool backend_pool_unverified(const struct backends *b, size_t pool_index)
+enum backend_state backend_pool_unverified(const struct backends *b, size_t pool_index)
 {
 	const struct config_pool *pool = &b->cfg->pools[pool_index];
 
-	for (size_t k = 0; k < pool->backend_count; k++)
-		if (state_of(&b->each[pool->backends[k]]) >= BACKEND_LOOKUP_FAILED)
-			return true;
-	return false;
+	for (size_t k = 0; k < pool->backend_count; k++) {
+		enum backend_state s = state_of(&b->each[pool->backends[k]]);
+
+		if (s == BACKEND_LOOKUP_FAILED || s == BACKEND_UNVERIFIED || s == BACKEND_BOGUS)
+			return s;
+	}
+	return BACKEND_UNKNOWN;
 }
 
 void backend_pool_floor(struct backends *b, size_t pool_index, struct smtp_caps *caps)

@@ -24,8 +24,10 @@ enum backend_state {
 	BACKEND_UNKNOWN, /* not probed yet: used as if up */
 	BACKEND_UP,
 	BACKEND_DOWN,
-	BACKEND_LOOKUP_FAILED, /* tls = dane: its address or records cannot be had, or validation fails */
-	BACKEND_UNVERIFIED     /* its certificate is not what its records, pin or CA say, or it offers no STARTTLS */
+	BACKEND_LOOKUP_FAILED, /* tls = dane: its addresses or records cannot be had, or it is not known whether validation works */
+	BACKEND_UNVERIFIED,    /* its certificate is not what its records, pin or CA say, or it offers no STARTTLS */
+	BACKEND_BOGUS,	       /* tls = dane: its addresses or records do not validate */
+	BACKEND_STATES
 };
 const char *backend_state_name(enum backend_state s);
 
@@ -61,8 +63,8 @@ void backend_reached(struct backends *b, size_t index);
 
 /* Verification failed: out at once, until its target changes or a probe finds it verified. */
 void backend_unverified(struct backends *b, size_t index, const char *why);
-/* Its look-up failed: out at once, until the next target. */
-void backend_lookup_failed(struct backends *b, size_t index, const char *why);
+/* Its look-up failed (bogus: was answered, and does not validate): out at once, until the next target. */
+void backend_lookup_failed(struct backends *b, size_t index, bool bogus, const char *why);
 /* Publishes a target; the reference is taken over.  The backend is as if not yet probed if what decides has changed. */
 void backend_set_target(struct backends *b, size_t index, struct target *t);
 /* The current one, with a reference for the caller; NULL before the first. */
@@ -70,8 +72,11 @@ struct target *backend_target(struct backends *b, size_t index);
 /* Which of its addresses to try: another after each failure. */
 size_t backend_address(const struct backends *b, size_t index, const struct target *t);
 
-/* Was any backend of the pool left out because verification or its look-up failed? */
-bool backend_pool_unverified(const struct backends *b, size_t pool);
+/*
+ * Is a backend of the pool left out because its verification or its look-up failed?  The state of the first such one,
+ * BACKEND_UNKNOWN if there is none.
+ */
+enum backend_state backend_pool_unverified(const struct backends *b, size_t pool);
 /* Any backend of the pool that is not down? */
 bool backend_pool_up(const struct backends *b, size_t pool);
 /* What every backend of the pool that is up announced at its last probe; nothing if none was probed. */

@@ -8,7 +8,7 @@
 /* Samples of one family stand together: so a loop over the backends for each. */
 static void say_backends(struct metrics_text *m, struct backends *b)
 {
-	static const char *states[BACKEND_UNVERIFIED + 1];
+	static const char *states[BACKEND_STATES];
 	size_t n = backend_count(b);
 	struct backend_status *s = calloc(n + 1, sizeof(*s));
 
@@ -16,13 +16,13 @@ static void say_backends(struct metrics_text *m, struct backends *b)
 		m->failed = true;
 		return;
 	}
-	for (size_t i = 0; i <= BACKEND_UNVERIFIED; i++)
+	for (size_t i = 0; i < BACKEND_STATES; i++)
 		states[i] = backend_state_name((enum backend_state)i);
 	for (size_t i = 0; i < n; i++)
 		backend_get_status(b, i, &s[i]);
 	metrics_family(m, METRICS_STATESET, "backend_state", "What is known of a backend; up and unknown get sessions.");
 	for (size_t i = 0; i < n; i++)
-		metrics_states(m, "backend", s[i].name, states, BACKEND_UNVERIFIED + 1, s[i].state);
+		metrics_states(m, "backend", s[i].name, states, BACKEND_STATES, s[i].state);
 	metrics_family(m, METRICS_GAUGE, "backend_sessions", "Connections to a backend that are open or being opened.");
 	for (size_t i = 0; i < n; i++)
 		metrics_sample(m, s[i].sessions, "backend", s[i].name, NULL);

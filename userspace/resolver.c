@@ -51,13 +51,14 @@ static uint64_t publish(struct watched *w, const struct dane_host *host)
 
 	if (host->duty != DANE_NONE && host->duty != DANE_TLS_REQUIRED && host->duty != DANE_AUTHENTICATE) {
 		target_unref(base);
-		backend_lookup_failed(r->backends, w->index, host->reason);
+		backend_lookup_failed(r->backends, w->index, host->why == DANE_WHY_TLSA_BOGUS || host->why == DANE_WHY_ADDRESS_BOGUS,
+				      host->reason);
 		return RETRY_MS;
 	}
 	fresh = target_from_dane(base, host);
 	target_unref(base);
 	if (!fresh) {
-		backend_lookup_failed(r->backends, w->index, "out of memory");
+		backend_lookup_failed(r->backends, w->index, false, "out of memory");
 		return RETRY_MS;
 	}
 	backend_set_target(r->backends, w->index, fresh);
@@ -75,7 +76,7 @@ static void on_done(void *ctx)
 	if (o->host_count)
 		again = publish(w, &o->hosts[0]);
 	else
-		backend_lookup_failed(w->r->backends, w->index, o->reason);
+		backend_lookup_failed(w->r->backends, w->index, false, o->reason);
 	dns_run_free(w->run);
 	dane_plan_free(w->plan);
 	w->run = NULL;
@@ -93,7 +94,7 @@ static bool validation_stands(struct watched *w)
 	if (health.state == DNS_VALIDATES || r->cfg->dns.when_broken == CONFIG_RUN_WITHOUT)
 		return true;
 	if (health.state != DNS_UNKNOWN)
-		backend_lookup_failed(r->backends, w->index, health.text);
+		backend_lookup_failed(r->backends, w->index, false, health.text);
 	ask_in(w, health.state == DNS_UNKNOWN ? NOT_YET_MS : RETRY_MS);
 	return false;
 }
@@ -131,7 +132,7 @@ static void on_timer(struct timer *t)
 		return;
 	dane_plan_free(w->plan);
 	w->plan = NULL;
-	backend_lookup_failed(w->r->backends, w->index, "out of memory");
+	backend_lookup_failed(w->r->backends, w->index, false, "out of memory");
 	ask_in(w, RETRY_MS);
 }
 

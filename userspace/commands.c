@@ -83,7 +83,7 @@ static enum command_result on_hello(struct session *s, const struct heard *h)
 	if (session_must_judge(s))
 		return COMMAND_JUDGE;
 	if (!s->has_backend)
-		return offers_starttls(s) || session_refusal(s) != REPLY_COUNT ? hello_from_pool(s) : COMMAND_ROUTE;
+		return offers_starttls(s) || session_refusal(s) != REPLY_COUNT || s->unverified ? hello_from_pool(s) : COMMAND_ROUTE;
 	if (!s->hello_fresh)
 		return forward(s, h, s->esmtp ? EXPECT_EHLO : EXPECT_HELO);
 	s->hello_fresh = false;

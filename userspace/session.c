@@ -202,8 +202,8 @@ static void log_session(struct session *s)
 	logline_str(&l, "resumed", s->tls_up ? (tls->resumed ? "yes" : "no") : NULL);
 	logline_str(&l, "backend", s->t_route ? s->env->cfg->backends[s->backend_index].name : NULL);
 	logline_str(&l, "backend_tls", s->backend_tls);
-	if (s->backend_tls && s->backend_record >= 0)
-		logline_u64(&l, "backend_record", (uint64_t)s->backend_record);
+	if (s->backend_record[0])
+		logline_str(&l, "backend_record", s->backend_record);
 	session_log_client(s, &l);
 	logline_str(&l, "relay", "guard");
 	logline_u64(&l, "cmds", s->commands);

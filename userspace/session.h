@@ -115,6 +115,8 @@ struct session_verdict {
 	struct client_judgement judgement;
 };
 
+#define SESSION_RECORD_MAX 24
+
 struct session {
 	struct leg client, backend; /* first: legs wake the session by their address */
 	struct session *next, **link; /* in env->sessions */
@@ -137,12 +139,13 @@ struct session {
 	bool tls_up;	    /* the handshake is over: tls_facts() are known */
 	bool tls_begun;	    /* the first byte behind STARTTLS was a TLS record's */
 	bool mail_waits;    /* a MAIL waits for a backend: refuse it with 451, not 421 */
+	bool unverified;    /* no backend could be verified: EHLO is answered by us, and MAIL tries again */
 	bool farewell_said;
 	struct policy_ask ask;	 /* known from the banner on */
 	int16_t policy;		 /* the one that was chosen, by index; -1: none (yet) */
 	struct session_verdict *verdict; /* NULL: the client is not asked */
-	int8_t backend_record;	 /* the TLSA record that matched, from 0; -1 */
-	const char *backend_tls; /* "dane", "pin", "ca": how the backend's leg was verified or tried; "none": clear */
+	char backend_record[SESSION_RECORD_MAX]; /* the TLSA record that matched, "3 1 1 8d4a017f"; "" if none */
+	const char *backend_tls; /* how the backend's leg is protected (nexthop_protection()) */
 	uint32_t epoch, wait_epoch; /* progress that renews a time-out */
 	uint16_t errors;    /* refused commands */
 	uint16_t backend_index;

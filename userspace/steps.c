@@ -101,10 +101,10 @@ static enum step_result step_banner(struct session *s)
 		return session_end(s, END_shutdown, REPLY_shutting_down);
 	if (s->listener->asks)
 		session_ask_policy(s);
-	if (!backend_pool_up(s->env->backends, s->listener->cfg->pool))
-		return backend_pool_unverified(s->env->backends, s->listener->cfg->pool)
-			       ? session_end(s, END_backend_verify, REPLY_no_service)
-			       : session_end(s, END_no_backend, REPLY_no_service);
+	/* where it is verification that fails, MAIL is told so */
+	if (!backend_pool_up(s->env->backends, s->listener->cfg->pool) &&
+	    !backend_pool_unverified(s->env->backends, s->listener->cfg->pool))
+		return session_end(s, END_no_backend, REPLY_no_service);
 	relay_answer(&s->relay, REPLY_banner);
 	return go(s, STEP_DIALOGUE);
 }
@@ -297,11 +297,28 @@ static void facts_of(struct session *s, struct proxy_facts *f)
 		session_client_facts(s, f);
 }
 
-/* Nothing was promised to the client yet: it is told why, and comes again. */
+static enum reply unverified_reply(enum backend_state state)
+{
+	return state == BACKEND_BOGUS	      ? REPLY_backend_bogus
+	     : state == BACKEND_LOOKUP_FAILED ? REPLY_backend_lookup
+					      : REPLY_backend_unverified;
+}
+
+/*
+ * Nothing was promised to the client yet: it is told why, and comes again.  The reason has its place at MAIL; a sender
+ * to whom EHLO is refused would try HELO.
+ */
 static enum step_result no_backend_left(struct session *s)
 {
-	if (s->route->unverified || backend_pool_unverified(s->env->backends, session_pool(s)))
-		return session_end(s, END_backend_verify, REPLY_backend_unverified);
+	enum backend_state state = backend_pool_unverified(s->env->backends, session_pool(s));
+
+	if (s->route->unverified || state) {
+		if (s->mail_waits)
+			return session_end(s, END_backend_verify, unverified_reply(state));
+		s->unverified = true;
+		session_end_route(s);
+		return go(s, STEP_DIALOGUE);
+	}
 	return session_end(s, END_no_backend, s->mail_waits ? REPLY_no_backend : REPLY_no_service);
 }
 
@@ -353,8 +370,9 @@ static enum step_result route_done(struct session *s)
 	s->route_ms = ring_now(s->env->ring) - s->t_route;
 	s->relay.caps = s->route->hop.caps;
 	s->relay.backend_verified = s->route->hop.verified;
-	s->backend_tls = s->backend.tls ? s->route->hop.target->kind : "none";
-	s->backend_record = (int8_t)s->route->hop.record;
+	s->unverified = false;
+	s->backend_tls = nexthop_protection(&s->route->hop);
+	nexthop_record(&s->route->hop, s->backend_record, sizeof(s->backend_record));
 	s->hello_fresh = true;
 	session_end_route(s);
 	return go(s, STEP_DIALOGUE);

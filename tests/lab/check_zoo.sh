@@ -12,7 +12,7 @@
 CHECK_CERTS=$LAB_RUN/tls/check
 LAB_MX_GOOD=mx.edge.t.example
 DNS_ZONES="t.example u.example bog.example tlsabog.example denialbog.example expired.example opt.example"
-MTA_DOMAINS="$MTA_DOMAINS edge.t.example" # taken by the farm behind danelawd
+MTA_DOMAINS="${MTA_DOMAINS:-} edge.t.example" # taken by the farm behind danelawd
 CHECK_RESPONDER=203.0.113.20
 
 # ---- certificates ----
@@ -195,6 +195,11 @@ dns_zones()
 	check_responder_zones &
 	wait
 	check_tld
+	check_responder
+}
+
+check_responder()
+{
 	net_addr dns dns0 $CHECK_RESPONDER/24
 	(exec nsenter --net=/run/netns/dns perl $LAB_DIR/dns_responder.pl $CHECK_RESPONDER \
 		r.example=$LAB_DNS/zones/r.example.zone shed.example=$LAB_DNS/zones/shed.example.zone \

@@ -65,6 +65,7 @@ enum {
 	TUNE_HOST_SETS = 1,	/* rings and coalescing are the host's or do not exist */
 	TUNE_ADAPTIVE_IS_1 = 2, /* rx-usecs 1 is the word for adaptive */
 	TUNE_OWN_VERSION = 4,	/* `ethtool -i` gives a version of its own also in the kernel's tree */
+	TUNE_CLEARS_GRO = 8,	/* switches LRO and HW-GRO off itself while a program is attached */
 };
 
 struct tune_driver {

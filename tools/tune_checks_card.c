@@ -146,6 +146,11 @@ void tune_check_mtu(struct judge *j)
 		c->needs_mtu = 1;
 }
 
+static const char *word(long on)
+{
+	return on ? "on" : "off";
+}
+
 static const struct {
 	const char *check, *word; /* of ethtool -K */
 	enum tune_feature feature;
@@ -162,26 +167,40 @@ static const struct {
 	{ "rx-checksum", "rx", TUNE_RXCSUM, 1, TUNE_WARN, "the CPU sums every segment again", "the card sums" },
 };
 
+/* virtnet_xdp_set(), bnxt_xdp_set(): nothing to mend as long as the driver may */
+static int driver_clears(const struct judge *j, enum tune_feature feature, int fixed)
+{
+	return (feature == TUNE_LRO || feature == TUNE_HW_GRO) && !fixed && j->driver && (j->driver->flags & TUNE_CLEARS_GRO);
+}
+
+static void one_offload(struct judge *j, size_t i)
+{
+	struct tune_finding *f = judge_finding(j, offloads[i].check);
+	long on = j->f->feature[offloads[i].feature].on;
+	int fixed = j->f->feature[offloads[i].feature].fixed;
+
+	SAY(f->seen, "ethtool -k %s", j->f->ifname);
+	SAY(f->now, "%s%s", on == TUNE_ABSENT ? "not offered" : word(on), fixed ? " (fixed)" : "");
+	SAY(f->wanted, "%s", word(offloads[i].wanted));
+	SAY(f->why, "%s", offloads[i].fine);
+	if (on == TUNE_ABSENT || on == offloads[i].wanted)
+		return;
+	if (driver_clears(j, offloads[i].feature, fixed)) {
+		SAY(f->wanted, "as it is");
+		SAY(f->why, "the driver switches it off itself while a program is attached");
+		return;
+	}
+	f->verdict = offloads[i].otherwise;
+	SAY(f->why, "%s%s", offloads[i].why, fixed ? "; it cannot be changed here" : "");
+	if (!fixed)
+		judge_change(j, f, TUNE_BY_OFFLOADS, judge_text(j, "ethtool -K %s %s %s", j->f->ifname, offloads[i].word, word(!on)),
+			     judge_text(j, "ethtool -K %s %s %s", j->f->ifname, offloads[i].word, word(on)));
+}
+
 void tune_check_offloads(struct judge *j)
 {
-	for (size_t i = 0; i < sizeof(offloads) / sizeof(offloads[0]); i++) {
-		struct tune_finding *f = judge_finding(j, offloads[i].check);
-		long on = j->f->feature[offloads[i].feature].on;
-		int fixed = j->f->feature[offloads[i].feature].fixed;
-
-		SAY(f->seen, "ethtool -k %s", j->f->ifname);
-		SAY(f->now, "%s%s", on == TUNE_ABSENT ? "not offered" : on ? "on" : "off", fixed ? " (fixed)" : "");
-		SAY(f->wanted, "%s", offloads[i].wanted ? "on" : "off");
-		SAY(f->why, "%s", offloads[i].fine);
-		if (on == TUNE_ABSENT || on == offloads[i].wanted)
-			continue;
-		f->verdict = offloads[i].otherwise;
-		SAY(f->why, "%s%s", offloads[i].why, fixed ? "; it cannot be changed here" : "");
-		if (!fixed)
-			judge_change(j, f, TUNE_BY_OFFLOADS,
-				     judge_text(j, "ethtool -K %s %s %s", j->f->ifname, offloads[i].word, on ? "off" : "on"),
-				     judge_text(j, "ethtool -K %s %s %s", j->f->ifname, offloads[i].word, on ? "on" : "off"));
-	}
+	for (size_t i = 0; i < sizeof(offloads) / sizeof(offloads[0]); i++)
+		one_offload(j, i);
 }
 
 /* The front sees up to two tags in the packet.  One that the card took off is not there when XDP_TX answers. */
@@ -201,11 +220,6 @@ void tune_check_vlan(struct judge *j)
 	if (!j->f->feature[TUNE_RXVLAN].fixed)
 		judge_change(j, f, TUNE_BY_OFFLOADS, judge_text(j, "ethtool -K %s rxvlan off", j->f->ifname),
 			     judge_text(j, "ethtool -K %s rxvlan on", j->f->ifname));
-}
-
-static const char *word(long on)
-{
-	return on ? "on" : "off";
 }
 
 void tune_check_pause(struct judge *j)

@@ -42,10 +42,24 @@ void tune_check_irqbalance(struct judge *j)
 	judge_change(j, f, 0, judge_text(j, "systemctl stop irqbalance.service"), judge_text(j, "systemctl start irqbalance.service"));
 }
 
+/* Interrupts of queues that are in use: virtio keeps those of all it could have */
+static int in_use(const struct judge *j, const struct tune_irq *irq)
+{
+	long now = j->f->combined.now > 0 ? j->f->combined.now : j->f->rx.now;
+
+	return now <= 0 || irq->queue < (unsigned long)now;
+}
+
+static int on_its_core(const struct judge *j, const struct tune_irq *irq, char want[16])
+{
+	snprintf(want, 16, "%u", core_of(j, irq->queue));
+	return !strcmp(want, irq->affinity);
+}
+
 void tune_check_irq_affinity(struct judge *j)
 {
 	struct tune_finding *f = judge_finding(j, "irq-affinity");
-	unsigned right = 0;
+	unsigned right = 0, n = 0;
 	char path[64], want[16];
 
 	SAY(f->seen, "/proc/interrupts, /proc/irq/*/smp_affinity_list");
@@ -58,21 +72,20 @@ void tune_check_irq_affinity(struct judge *j)
 		return;
 	}
 	for (unsigned i = 0; i < j->f->irqs_n; i++) {
-		snprintf(want, sizeof(want), "%u", core_of(j, j->f->irqs[i].queue));
-		right += !strcmp(want, j->f->irqs[i].affinity);
+		n += (unsigned)in_use(j, &j->f->irqs[i]);
+		right += in_use(j, &j->f->irqs[i]) && on_its_core(j, &j->f->irqs[i], want);
 	}
-	SAY(f->now, "%u of %u on their core", right, j->f->irqs_n);
+	SAY(f->now, "%u of %u on their core", right, n);
 	SAY(f->why, "packets and session on one core");
-	if (waits_for_channels(j, f) || right == j->f->irqs_n)
+	if (waits_for_channels(j, f) || right == n)
 		return;
 	f->verdict = TUNE_WARN;
 	SAY(f->why, "an interrupt on another core than the worker's carries every packet across caches, or sockets");
 	for (unsigned i = 0; i < j->f->irqs_n; i++) {
 		const struct tune_irq *irq = &j->f->irqs[i];
 
-		snprintf(want, sizeof(want), "%u", core_of(j, irq->queue));
 		snprintf(path, sizeof(path), "proc/irq/%u/smp_affinity_list", irq->irq);
-		if (strcmp(want, irq->affinity) && *irq->affinity)
+		if (in_use(j, irq) && !on_its_core(j, irq, want) && *irq->affinity)
 			judge_write(j, f, path, want, irq->affinity);
 	}
 }

@@ -22,15 +22,8 @@ same()
 	is "$(diff <(echo "$before") <(tune_state v0))" "" "$1"
 }
 
-program()
-{
-	printf '%s\n' '__attribute__((section("xdp"), used)) int pass(void *ctx) { return 2; }' \
-		'char licence[] __attribute__((section("license"), used)) = "Dual BSD/GPL";' |
-		clang -O2 --target=bpf -x c -c -o $LAB_RUN/pass.o -
-}
-
 tap_plan 50
-mount -t sysfs sysfs /sys && mount -t bpf bpf /sys/fs/bpf && pair && program || lab_die "cannot make the pair"
+mount -t sysfs sysfs /sys && mount -t bpf bpf /sys/fs/bpf && pair && tune_program || lab_die "cannot make the pair"
 before=$(tune_state v0)
 
 # the kernel offers no XDP below the peer's transmit queues (veth_set_xdp_features), so this is what is found

@@ -10,6 +10,14 @@ tune()
 	$LAB_SRC/build/danelawctl tune "$@" --state $TUNE_STATE </dev/null
 }
 
+# A program that lets all pass, in $LAB_RUN/pass.o, section xdp
+tune_program()
+{
+	printf '%s\n' '__attribute__((section("xdp"), used)) int pass(void *ctx) { return 2; }' \
+		'char licence[] __attribute__((section("license"), used)) = "Dual BSD/GPL";' |
+		clang -O2 --target=bpf -x c -c -o $LAB_RUN/pass.o -
+}
+
 # tune_state IFACE: everything a change can touch
 tune_state()
 {

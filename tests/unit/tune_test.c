@@ -240,6 +240,8 @@ static void b_mtu_over(struct tune_facts *f) { f->mtu = 3047; no_features(f, "6.
 static void b_lro(struct tune_facts *f) { f->feature[TUNE_LRO].on = 1; }
 static void b_hw_gro(struct tune_facts *f) { f->feature[TUNE_HW_GRO].on = 1; }
 static void b_hw_gro_fixed(struct tune_facts *f) { f->feature[TUNE_HW_GRO].on = f->feature[TUNE_HW_GRO].fixed = 1; }
+static void b_hw_gro_bnxt(struct tune_facts *f) { set_driver(f, "bnxt_en"); f->feature[TUNE_LRO].on = f->feature[TUNE_HW_GRO].on = 1; }
+static void b_hw_gro_virtio(struct tune_facts *f) { set_driver(f, "virtio_net"); b_hw_gro_fixed(f); }
 static void b_gro(struct tune_facts *f) { f->feature[TUNE_GRO].on = 0; }
 static void b_rxcsum(struct tune_facts *f) { f->feature[TUNE_RXCSUM].on = 0; }
 static void b_vlan(struct tune_facts *f) { f->vlans = 1; }
@@ -277,6 +279,7 @@ static void b_hash4(struct tune_facts *f) { strcpy(f->hash4, "sd"); }
 static void b_hash6(struct tune_facts *f) { strcpy(f->hash6, "s"); }
 static void b_irqbalance(struct tune_facts *f) { f->irqbalance = 77; }
 static void b_irq(struct tune_facts *f) { strcpy(f->irqs[2].affinity, "0-7"); }
+static void b_irq_idle(struct tune_facts *f) { f->irqs[8] = (struct tune_irq){ 108, 8, "i40e-eth0-TxRx-8", "0-7" }; f->irqs_n = 9; }
 static void b_rps(struct tune_facts *f) { tune_cpus_list(&f->rps[1], "0-3"); }
 static void b_xps(struct tune_facts *f) { tune_cpus_list(&f->xps[1], "0-3"); }
 static void b_napi(struct tune_facts *f) { f->gro_flush_timeout = 0; }
@@ -313,6 +316,9 @@ static const struct {
 	{ b_lro, "lro", TUNE_FAIL, "ethtool -K eth0 lro off", "ethtool -K eth0 lro on" },
 	{ b_hw_gro, "hw-gro", TUNE_FAIL, "ethtool -K eth0 rx-gro-hw off", "ethtool -K eth0 rx-gro-hw on" },
 	{ b_hw_gro_fixed, "hw-gro", TUNE_FAIL, NULL, NULL },
+	{ b_hw_gro_bnxt, "hw-gro", TUNE_OK, NULL, NULL },
+	{ b_hw_gro_bnxt, "lro", TUNE_OK, NULL, NULL },
+	{ b_hw_gro_virtio, "hw-gro", TUNE_FAIL, NULL, NULL },
 	{ b_gro, "gro", TUNE_WARN, "ethtool -K eth0 gro on", "ethtool -K eth0 gro off" },
 	{ b_rxcsum, "rx-checksum", TUNE_WARN, "ethtool -K eth0 rx on", "ethtool -K eth0 rx off" },
 	{ b_vlan, "vlan-offload", TUNE_FAIL, "ethtool -K eth0 rxvlan off", "ethtool -K eth0 rxvlan on" },
@@ -353,6 +359,7 @@ static const struct {
 	{ b_hash6, "rss-hash-tcp6", TUNE_WARN, "ethtool -N eth0 rx-flow-hash tcp6 sdfn", "ethtool -N eth0 rx-flow-hash tcp6 s" },
 	{ b_irqbalance, "irqbalance", TUNE_WARN, "systemctl stop irqbalance.service", "systemctl start irqbalance.service" },
 	{ b_irq, "irq-affinity", TUNE_WARN, "echo 2 >/proc/irq/102/smp_affinity_list", "echo 0-7 >/proc/irq/102/smp_affinity_list" },
+	{ b_irq_idle, "irq-affinity", TUNE_OK, NULL, NULL },
 	{ b_rps, "rps", TUNE_WARN, "echo 0 >/sys/class/net/eth0/queues/rx-1/rps_cpus", "echo f >/sys/class/net/eth0/queues/rx-1/rps_cpus" },
 	{ b_xps, "xps", TUNE_WARN, "echo 2 >/sys/class/net/eth0/queues/tx-1/xps_cpus", "echo f >/sys/class/net/eth0/queues/tx-1/xps_cpus" },
 	{ b_napi, "napi", TUNE_WARN, "echo 20000 >/sys/class/net/eth0/gro_flush_timeout", "echo 0 >/sys/class/net/eth0/gro_flush_timeout" },

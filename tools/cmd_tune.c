@@ -116,6 +116,22 @@ static int journal_fault(const struct tune *t, int err)
 	return 1;
 }
 
+/* Whether the journal is of this card and this boot; says what is not */
+static int fits(const struct tune *t, const struct tune_journal *j, int *status)
+{
+	if (strcmp(j->boot, t->facts->boot)) {
+		printf("%s: the machine was started anew since, which took all back; its journal is forgotten\n", t->ifname);
+		unlink(j->path);
+		return 0;
+	}
+	if (same_card(j, t->facts))
+		return 1;
+	fprintf(stderr, "danelawctl: %s: its journal is of another card (%s at %s, this is %s at %s); nothing was changed\n", t->ifname, j->driver,
+		*j->bus ? j->bus : "no bus", t->facts->driver, *t->facts->bus ? t->facts->bus : "no bus");
+	*status = 1;
+	return 0;
+}
+
 /* The journal there is, or NULL with *status 0 where there is none. */
 static struct tune_journal *journal_of(const struct tune *t, int *status)
 {
@@ -125,14 +141,12 @@ static struct tune_journal *journal_of(const struct tune *t, int *status)
 	*status = 0;
 	if (err && err != -ENOENT)
 		*status = journal_fault(t, err);
-	if (!err && !same_card(j, t->facts)) {
-		fprintf(stderr, "danelawctl: %s: its journal is of another card (%s at %s, this is %s at %s); nothing was changed\n", t->ifname,
-			j->driver, *j->bus ? j->bus : "no bus", t->facts->driver, *t->facts->bus ? t->facts->bus : "no bus");
-		tune_journal_free(j);
-		j = NULL;
-		*status = 1;
-	}
-	return j;
+	if (err)
+		return NULL;
+	if (fits(t, j, status))
+		return j;
+	tune_journal_free(j);
+	return NULL;
 }
 
 static int agreed(const struct tune *t)

@@ -112,7 +112,7 @@ struct tune_irq {
 };
 
 struct tune_facts {
-	char ifname[16], kernel[64];
+	char ifname[16], kernel[64], boot[40]; /* boot: the kernel's boot_id */
 	unsigned kernel_number; /* TUNE_KERNEL() */
 	char driver[32], version[64], firmware[64], bus[64];
 	int has_ethtool; /* `ethtool -i` answered */

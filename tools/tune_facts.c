@@ -192,6 +192,10 @@ int tune_facts_read(struct tune_source *s, const char *ifname, struct tune_facts
 	if (text)
 		tune_parse_kernel(f, text);
 	free(text);
+	text = file(s, "proc/sys/kernel/random/boot_id");
+	if (text)
+		snprintf(f->boot, sizeof(f->boot), "%.*s", (int)strcspn(text, "\n"), text);
+	free(text);
 	read_replies(s, f);
 	f->xdp_features_known = !tune_source_xdp(s, ifname, &f->xdp_features);
 	read_cpus(s, f);

@@ -64,6 +64,7 @@ struct tune_journal *tune_journal_new(const char *dir, const struct tune_facts *
 	}
 	snprintf(j->driver, sizeof(j->driver), "%s", facts->driver);
 	snprintf(j->bus, sizeof(j->bus), "%s", facts->bus);
+	snprintf(j->boot, sizeof(j->boot), "%s", facts->boot);
 	return j;
 }
 
@@ -91,8 +92,8 @@ static json_t *journal_json(const struct tune_journal *j)
 							 state_words[j->entries[i].state]));
 	for (const char *line = j->before; *line; line += strcspn(line, "\n") + 1)
 		json_array_append_new(before, json_stringn(line, strcspn(line, "\n")));
-	return json_pack("{s:i, s:s, s:s, s:s, s:o, s:o}", "version", VERSION_NUMBER, "interface", j->ifname, "driver", j->driver, "bus",
-			 j->bus, "changes", changes, "before", before);
+	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:o, s:o}", "version", VERSION_NUMBER, "interface", j->ifname, "driver", j->driver,
+			 "bus", j->bus, "boot", j->boot, "changes", changes, "before", before);
 }
 
 static int sync_dir(const char *path)
@@ -175,17 +176,18 @@ static char *joined(const json_t *lines)
 
 static int fill(struct tune_journal *j, const json_t *doc)
 {
-	const char *ifname, *driver, *bus, *run, *undo, *state;
+	const char *ifname, *driver, *bus, *boot, *run, *undo, *state;
 	json_t *changes, *before, *one;
 	size_t i;
 	int version, err = 0;
 
-	if (json_unpack((json_t *)doc, "{s:i, s:s, s:s, s:s, s:o, s:o}", "version", &version, "interface", &ifname, "driver", &driver, "bus",
-			&bus, "changes", &changes, "before", &before) ||
+	if (json_unpack((json_t *)doc, "{s:i, s:s, s:s, s:s, s:s, s:o, s:o}", "version", &version, "interface", &ifname, "driver", &driver,
+			"bus", &bus, "boot", &boot, "changes", &changes, "before", &before) ||
 	    version != VERSION_NUMBER || strcmp(ifname, j->ifname) || !json_is_array(changes) || !json_is_array(before))
 		return -EBADMSG;
 	snprintf(j->driver, sizeof(j->driver), "%s", driver);
 	snprintf(j->bus, sizeof(j->bus), "%s", bus);
+	snprintf(j->boot, sizeof(j->boot), "%s", boot);
 	json_array_foreach(changes, i, one) {
 		if (json_unpack(one, "{s:s, s:s, s:s}", "run", &run, "undo", &undo, "state", &state) || state_of(state) < 0)
 			return -EBADMSG;

@@ -19,6 +19,7 @@ struct tune_entry {
 struct tune_journal {
 	char *path;
 	char ifname[16], driver[32], bus[64];
+	char boot[40]; /* a restart takes all changes back: a journal of another boot has nothing to undo */
 	size_t entries_n;
 	struct tune_entry *entries;
 	char *before; /* tune_facts_lines() before the first change */

@@ -22,7 +22,7 @@ same()
 	is "$(diff <(echo "$before") <(tune_state v0))" "" "$1"
 }
 
-tap_plan 50
+tap_plan 52
 mount -t sysfs sysfs /sys && mount -t bpf bpf /sys/fs/bpf && pair && tune_program || lab_die "cannot make the pair"
 before=$(tune_state v0)
 
@@ -93,6 +93,10 @@ tune v0 undo >$LAB_RUN/out 2>&1
 is $? 1 "so is one that is not root's"
 is "$(diff <(echo "$applied") <(tune_state v0))" "" "neither changed anything"
 chown 0 $TUNE_STATE/tune-v0.json
+jq '.boot = "11111111-2222-3333-4444-555555555555"' <$LAB_RUN/whole >$TUNE_STATE/tune-v0.json
+like "$(tune v0 undo)" "started anew since, which took all back" "a journal of another boot has nothing to undo"
+is "$(diff <(echo "$applied") <(tune_state v0))" "" "and nothing is"
+cp -p $LAB_RUN/whole $TUNE_STATE/tune-v0.json
 exec 8<$TUNE_STATE
 flock 8
 like "$(tune v0 undo 2>&1)" "another tune is at work" "one at a time"

@@ -282,11 +282,11 @@ static void cut_short(void **state)
 static void not_a_journal(void **state)
 {
 	static const char *const texts[] = {
-		"[]", "{}", "{\"version\":2,\"interface\":\"eth0\",\"driver\":\"\",\"bus\":\"\",\"changes\":[],\"before\":[]}",
-		"{\"version\":1,\"interface\":\"eth1\",\"driver\":\"\",\"bus\":\"\",\"changes\":[],\"before\":[]}",
-		"{\"version\":1,\"interface\":\"eth0\",\"driver\":\"\",\"bus\":\"\",\"changes\":{},\"before\":[]}",
-		"{\"version\":1,\"interface\":\"eth0\",\"driver\":\"\",\"bus\":\"\",\"changes\":[{\"run\":\"a\",\"undo\":\"b\",\"state\":\"no\"}],\"before\":[]}",
-		"{\"version\":1,\"interface\":\"eth0\",\"driver\":\"\",\"bus\":\"\",\"changes\":[{\"run\":1,\"undo\":\"b\",\"state\":\"done\"}],\"before\":[]}",
+		"[]", "{}", "{\"version\":2,\"interface\":\"eth0\",\"driver\":\"\",\"bus\":\"\",\"boot\":\"\",\"changes\":[],\"before\":[]}",
+		"{\"version\":1,\"interface\":\"eth1\",\"driver\":\"\",\"bus\":\"\",\"boot\":\"\",\"changes\":[],\"before\":[]}",
+		"{\"version\":1,\"interface\":\"eth0\",\"driver\":\"\",\"bus\":\"\",\"boot\":\"\",\"changes\":{},\"before\":[]}",
+		"{\"version\":1,\"interface\":\"eth0\",\"driver\":\"\",\"bus\":\"\",\"boot\":\"\",\"changes\":[{\"run\":\"a\",\"undo\":\"b\",\"state\":\"no\"}],\"before\":[]}",
+		"{\"version\":1,\"interface\":\"eth0\",\"driver\":\"\",\"bus\":\"\",\"boot\":\"\",\"changes\":[{\"run\":1,\"undo\":\"b\",\"state\":\"done\"}],\"before\":[]}",
 	};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {

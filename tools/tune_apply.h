@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Runs changes and takes them back.  A command is "echo VALUE >PATH" below /proc/sys, /proc/irq and /sys, written
- * here in one write, or ethtool, ip or systemctl with its words, run without a shell; anything else is refused.
+ * here in one write, or one of those that the checks make (ethtool, ip, systemctl), run without a shell; anything
+ * else is refused.
  */
 #ifndef DANELAW_TUNE_APPLY_H
 #define DANELAW_TUNE_APPLY_H

@@ -350,7 +350,7 @@ static void only_its_own_commands(void **state)
 {
 	static const char *const refused[] = {
 		"rm -r /tmp/x", "echo 1 >/etc/passwd", "echo 1 >/sys/../etc/passwd", "echo 1 >/sys/class/net/../../../etc/x",
-		"sh -c x", "ip addr flush dev eth0", "ethtool", "echo 1", "systemctl enable x", "", "echo 1 >/proc/irq/../sysrq-trigger",
+		"sh -c x", "ip addr flush dev eth0", "ethtool", "echo 1", "systemctl start x", "ip link set dev eth0 down", "ethtool -f eth0 x", "ethtool --flash eth0 x", "", "echo 1 >/proc/irq/../sysrq-trigger",
 	};
 	char why[128];
 

@@ -29,7 +29,8 @@ static int usage(FILE *to)
 	      "       danelawctl tune IFACE apply [--yes] [--workers N] [--allow-mtu] [--allow-generic] [--state DIR]\n"
 	      "       danelawctl tune IFACE undo [--state DIR]\n"
 	      "       danelawctl tune IFACE record DIR\n"
-	      "       danelawctl tune --driver-facts [--json]\n", to);
+	      "       danelawctl tune --driver-facts [--json]\n",
+	      to);
 	return to == stdout ? 0 : 2;
 }
 
@@ -111,8 +112,9 @@ static int same_card(const struct tune_journal *j, const struct tune_facts *f)
 static int journal_fault(const struct tune *t, int err)
 {
 	fprintf(stderr, "danelawctl: %s/tune-%s.json: %s\n", t->state, t->ifname,
-		err == -EPERM	 ? "not root's alone: its lines would be run as root, so it is not read" :
-		err == -EBADMSG ? "not a whole journal; nothing was changed. It lists what to put back by hand" : strerror(-err));
+		err == -EPERM	  ? "not root's alone: its lines would be run as root, so it is not read"
+		: err == -EBADMSG ? "not a whole journal; nothing was changed. It lists what to put back by hand"
+				  : strerror(-err));
 	return 1;
 }
 
@@ -120,14 +122,17 @@ static int journal_fault(const struct tune *t, int err)
 static int fits(const struct tune *t, const struct tune_journal *j, int *status)
 {
 	if (strcmp(j->boot, t->facts->boot)) {
-		printf("%s: the machine was started anew since, which took all back; its journal is forgotten\n", t->ifname);
+		printf("%s: the machine was started anew since, which took all back; its journal is forgotten\n",
+		       t->ifname);
 		unlink(j->path);
 		return 0;
 	}
 	if (same_card(j, t->facts))
 		return 1;
-	fprintf(stderr, "danelawctl: %s: its journal is of another card (%s at %s, this is %s at %s); nothing was changed\n", t->ifname, j->driver,
-		*j->bus ? j->bus : "no bus", t->facts->driver, *t->facts->bus ? t->facts->bus : "no bus");
+	fprintf(stderr,
+		"danelawctl: %s: its journal is of another card (%s at %s, this is %s at %s); nothing was changed\n",
+		t->ifname, j->driver, *j->bus ? j->bus : "no bus", t->facts->driver,
+		*t->facts->bus ? t->facts->bus : "no bus");
 	*status = 1;
 	return 0;
 }
@@ -282,7 +287,8 @@ static int run_record(struct tune *t)
 	int status = look(t);
 
 	if (!status)
-		printf("%s: recorded in %s; see it with: danelawctl tune %s check --root %s\n", t->ifname, t->record, t->ifname, t->record);
+		printf("%s: recorded in %s; see it with: danelawctl tune %s check --root %s\n", t->ifname, t->record,
+		       t->ifname, t->record);
 	return status;
 }
 
@@ -291,7 +297,8 @@ static const struct {
 	int (*run)(struct tune *t);
 	int changes; /* the machine: as root, and never a tree */
 } verbs[] = {
-	{ "check", run_check, 0 }, { "plan", run_plan, 0 }, { "apply", run_apply, 1 }, { "undo", run_undo, 1 }, { "record", run_record, 0 },
+	{ "check", run_check, 0 }, { "plan", run_plan, 0 },	{ "apply", run_apply, 1 },
+	{ "undo", run_undo, 1 },   { "record", run_record, 0 },
 };
 
 static int run_verb(struct tune *t, const char *name)
@@ -302,7 +309,8 @@ static int run_verb(struct tune *t, const char *name)
 		if (strcmp(name, verbs[i].name))
 			continue;
 		if (verbs[i].changes && t->root)
-			return fault(t->ifname, "apply and undo change this machine; a tree (--root) is for check and plan");
+			return fault(t->ifname,
+				     "apply and undo change this machine; a tree (--root) is for check and plan");
 		if (verbs[i].changes && geteuid())
 			return fault(t->ifname, "must be root");
 		status = verbs[i].run(t);
@@ -338,7 +346,8 @@ static int options(struct tune *t, int argc, char **argv)
 		case 'w':
 			t->wants.workers = (unsigned)strtoul(optarg, &end, 10);
 			if (*end || !t->wants.workers || t->wants.workers > TUNE_QUEUES) {
-				fprintf(stderr, "danelawctl: tune: --workers %s: not a number from 1 to %d\n", optarg, TUNE_QUEUES);
+				fprintf(stderr, "danelawctl: tune: --workers %s: not a number from 1 to %d\n", optarg,
+					TUNE_QUEUES);
 				return 2;
 			}
 			break;

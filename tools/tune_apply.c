@@ -12,7 +12,8 @@
 
 static int write_file(const char *path, const char *value, char *why, size_t size)
 {
-	static const char *const homes[] = { "/proc/sys/", "/proc/irq/", "/sys/class/net/", "/sys/devices/system/cpu/" };
+	static const char *const homes[] = { "/proc/sys/", "/proc/irq/", "/sys/class/net/",
+					     "/sys/devices/system/cpu/" };
 	char text[1024];
 	int fd, len, err = -EPERM;
 
@@ -38,8 +39,15 @@ static int write_file(const char *path, const char *value, char *why, size_t siz
 static int may_run(const char *command)
 {
 	static const char *const begins[] = {
-		"ethtool -A ", "ethtool -C ", "ethtool -G ", "ethtool -K ", "ethtool -L ", "ethtool -N ", "ethtool -X ",
-		"systemctl stop irqbalance.service", "systemctl start irqbalance.service",
+		"ethtool -A ",
+		"ethtool -C ",
+		"ethtool -G ",
+		"ethtool -K ",
+		"ethtool -L ",
+		"ethtool -N ",
+		"ethtool -X ",
+		"systemctl stop irqbalance.service",
+		"systemctl start irqbalance.service",
 	};
 
 	for (size_t i = 0; i < sizeof(begins) / sizeof(begins[0]); i++)
@@ -90,7 +98,8 @@ static int save(const struct tune_journal *journal, FILE *to)
 	return err;
 }
 
-int tune_apply(struct tune_journal *journal, const struct tune_report *report, const struct tune_wants *wants, tune_runner *run, FILE *to)
+int tune_apply(struct tune_journal *journal, const struct tune_report *report, const struct tune_wants *wants,
+	       tune_runner *run, FILE *to)
 {
 	char why[256];
 	int err = 0;

@@ -45,7 +45,8 @@ void tune_check_firmware(struct judge *j)
 	if (!strcmp(j->f->driver, "ice") && j->f->combined.max == 1) {
 		f->verdict = TUNE_FAIL;
 		SAY(f->wanted, "a DDP package");
-		SAY(f->why, "safe mode: the card found no DDP package (firmware-misc-nonfree, intel/ice/ddp/ice.pkg); one queue, no RSS");
+		SAY(f->why,
+		    "safe mode: the card found no DDP package (firmware-misc-nonfree, intel/ice/ddp/ice.pkg); one queue, no RSS");
 	}
 }
 
@@ -68,7 +69,8 @@ static int bond_fits(const struct tune_facts *f)
 {
 	if (!strcmp(f->bond_mode, "balance-rr") || !strcmp(f->bond_mode, "active-backup"))
 		return 1;
-	return (!strcmp(f->bond_mode, "802.3ad") || !strcmp(f->bond_mode, "balance-xor")) && strcmp(f->bond_hash, "vlan+srcmac");
+	return (!strcmp(f->bond_mode, "802.3ad") || !strcmp(f->bond_mode, "balance-xor")) &&
+	       strcmp(f->bond_hash, "vlan+srcmac");
 }
 
 static void xdp_where(const struct judge *j, struct tune_finding *f)
@@ -76,7 +78,8 @@ static void xdp_where(const struct judge *j, struct tune_finding *f)
 	char since[16];
 
 	if (j->f->xdp_features_known)
-		SAY(f->seen, "ip -d link show dev %s; netdev features 0x%llx", j->f->ifname, (unsigned long long)j->f->xdp_features);
+		SAY(f->seen, "ip -d link show dev %s; netdev features 0x%llx", j->f->ifname,
+		    (unsigned long long)j->f->xdp_features);
 	else
 		SAY(f->seen, "ip -d link show dev %s; native since kernel %s, this is %.24s", j->f->ifname,
 		    j->driver ? kernel_text(j->driver->native, since) : "?", j->f->kernel);
@@ -88,20 +91,24 @@ static void xdp_verdict(struct judge *j, struct tune_finding *f)
 
 	if (j->f->xdp_mode == TUNE_XDP_GENERIC) {
 		f->verdict = TUNE_FAIL;
-		SAY(f->why, "generic mode copies every packet into a socket buffer first: a flood costs what it would without the front");
+		SAY(f->why,
+		    "generic mode copies every packet into a socket buffer first: a flood costs what it would without the front");
 	} else if (bond && !bond_fits(j->f)) {
 		f->verdict = TUNE_FAIL;
-		SAY(f->why, "bond mode %s%s%s takes no program", j->f->bond_mode, *j->f->bond_hash ? ", hash " : "", j->f->bond_hash);
+		SAY(f->why, "bond mode %s%s%s takes no program", j->f->bond_mode, *j->f->bond_hash ? ", hash " : "",
+		    j->f->bond_hash);
 	} else if (!native_possible(j)) {
 		f->verdict = TUNE_FAIL;
 		SAY(f->why, "neither driver nor kernel run XDP natively here: only generic mode is left, for tests");
 	} else if (*j->f->master) {
 		f->verdict = TUNE_WARN;
-		SAY(f->why, "is part of %s: put the front on %s, not here (EEXIST once that has a program)", j->f->master, j->f->master);
+		SAY(f->why, "is part of %s: put the front on %s, not here (EEXIST once that has a program)",
+		    j->f->master, j->f->master);
 	} else if (j->f->xdp_mode == TUNE_XDP_NONE) {
 		SAY(f->why, "no program yet; attaching: %.120s", j->driver ? j->driver->attach : "not known");
 	} else {
-		SAY(f->why, "program %u; %s", j->f->xdp_prog, judge_frags(j) ? "takes frames of several buffers" : "frames of one buffer only");
+		SAY(f->why, "program %u; %s", j->f->xdp_prog,
+		    judge_frags(j) ? "takes frames of several buffers" : "frames of one buffer only");
 	}
 	j->report->generic = j->f->xdp_mode == TUNE_XDP_GENERIC || (!native_possible(j) && !bond);
 }
@@ -112,7 +119,9 @@ void tune_check_xdp(struct judge *j)
 	struct tune_finding *f = judge_finding(j, "xdp");
 
 	SAY(f->now, "%s%s", modes[j->f->xdp_mode],
-	    j->f->xdp_mode ? "" : native_possible(j) ? ", native possible" : ", native not possible");
+	    j->f->xdp_mode	 ? ""
+	    : native_possible(j) ? ", native possible"
+				 : ", native not possible");
 	SAY(f->wanted, "native");
 	xdp_where(j, f);
 	xdp_verdict(j, f);
@@ -135,11 +144,13 @@ void tune_check_mtu(struct judge *j)
 		return;
 	}
 	if (judge_frags(j)) {
-		SAY(f->why, "frames of several buffers: the front is an xdp.frags program, and driver and kernel take it");
+		SAY(f->why,
+		    "frames of several buffers: the front is an xdp.frags program, and driver and kernel take it");
 		return;
 	}
 	f->verdict = TUNE_FAIL;
-	SAY(f->why, "the program is refused at this MTU: %s without frags takes %ld; the Internet needs 1500", j->f->driver, j->driver->mtu);
+	SAY(f->why, "the program is refused at this MTU: %s without frags takes %ld; the Internet needs 1500",
+	    j->f->driver, j->driver->mtu);
 	c = judge_change(j, f, TUNE_BY_MTU, judge_text(j, "ip link set dev %s mtu 1500", j->f->ifname),
 			 judge_text(j, "ip link set dev %s mtu %ld", j->f->ifname, j->f->mtu));
 	if (c)
@@ -162,15 +173,16 @@ static const struct {
 	  "packets reach XDP as they came" },
 	{ "hw-gro", "rx-gro-hw", TUNE_HW_GRO, 0, TUNE_FAIL, "XDP is refused, or falls back to generic",
 	  "packets reach XDP as they came" },
-	{ "gro", "gro", TUNE_GRO, 1, TUNE_WARN, "works behind XDP and saves the stack most of its calls for a mail's body",
-	  "works behind XDP" },
+	{ "gro", "gro", TUNE_GRO, 1, TUNE_WARN,
+	  "works behind XDP and saves the stack most of its calls for a mail's body", "works behind XDP" },
 	{ "rx-checksum", "rx", TUNE_RXCSUM, 1, TUNE_WARN, "the CPU sums every segment again", "the card sums" },
 };
 
 /* virtnet_xdp_set(), bnxt_xdp_set(): nothing to mend as long as the driver may */
 static int driver_clears(const struct judge *j, enum tune_feature feature, int fixed)
 {
-	return (feature == TUNE_LRO || feature == TUNE_HW_GRO) && !fixed && j->driver && (j->driver->flags & TUNE_CLEARS_GRO);
+	return (feature == TUNE_LRO || feature == TUNE_HW_GRO) && !fixed && j->driver &&
+	       (j->driver->flags & TUNE_CLEARS_GRO);
 }
 
 static void one_offload(struct judge *j, size_t i)
@@ -193,7 +205,8 @@ static void one_offload(struct judge *j, size_t i)
 	f->verdict = offloads[i].otherwise;
 	SAY(f->why, "%s%s", offloads[i].why, fixed ? "; it cannot be changed here" : "");
 	if (!fixed)
-		judge_change(j, f, TUNE_BY_OFFLOADS, judge_text(j, "ethtool -K %s %s %s", j->f->ifname, offloads[i].word, word(!on)),
+		judge_change(j, f, TUNE_BY_OFFLOADS,
+			     judge_text(j, "ethtool -K %s %s %s", j->f->ifname, offloads[i].word, word(!on)),
 			     judge_text(j, "ethtool -K %s %s %s", j->f->ifname, offloads[i].word, word(on)));
 }
 
@@ -212,7 +225,9 @@ void tune_check_vlan(struct judge *j)
 	SAY(f->seen, "ethtool -k %s; /proc/net/vlan/config", j->f->ifname);
 	SAY(f->now, "%s, %d VLANs", on == TUNE_ABSENT ? "not offered" : on ? "on" : "off", j->f->vlans);
 	SAY(f->wanted, "%s", j->f->vlans ? "off" : "as it is");
-	SAY(f->why, "%s", j->f->vlans ? "tags stay in the packet, where the front reads and answers them" : "no VLAN on top, no tags to lose");
+	SAY(f->why, "%s",
+	    j->f->vlans ? "tags stay in the packet, where the front reads and answers them"
+			: "no VLAN on top, no tags to lose");
 	if (!j->f->vlans || on != 1)
 		return;
 	f->verdict = TUNE_FAIL;
@@ -240,6 +255,6 @@ void tune_check_pause(struct judge *j)
 	f->verdict = TUNE_WARN;
 	SAY(f->why, "a card that cannot keep up stops the switch's port, and others behind it");
 	judge_change(j, f, TUNE_BY_PAUSE, judge_text(j, "ethtool -A %s autoneg off rx off tx off", t->ifname),
-		     judge_text(j, "ethtool -A %s autoneg %s rx %s tx %s", t->ifname, word(t->pause_autoneg == 1), word(t->pause_rx),
-				word(t->pause_tx)));
+		     judge_text(j, "ethtool -A %s autoneg %s rx %s tx %s", t->ifname, word(t->pause_autoneg == 1),
+				word(t->pause_rx), word(t->pause_tx)));
 }

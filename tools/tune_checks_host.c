@@ -5,7 +5,7 @@
 #include "tools/tune_checks.h"
 
 #define FLUSH_NS "20000" /* with DEFER: polls on for at most 200 us before the interrupt is armed again */
-#define DEFER	 "10"
+#define DEFER "10"
 
 /* The worker's core of a queue */
 static unsigned core_of(const struct judge *j, unsigned queue)
@@ -32,14 +32,16 @@ void tune_check_irqbalance(struct judge *j)
 	SAY(f->seen, "/proc/*/comm");
 	SAY(f->wanted, "not running");
 	SAY(f->now, runs ? "process %ld" : "not running", j->f->irqbalance);
-	SAY(f->why, "%s", runs ? "moves interrupts away from their workers again" : "interrupts stay where they are put");
+	SAY(f->why, "%s",
+	    runs ? "moves interrupts away from their workers again" : "interrupts stay where they are put");
 	if (!runs || !j->f->irqs_n) {
 		if (runs)
 			SAY(f->why, "this interface has no interrupts of its own to move");
 		return;
 	}
 	f->verdict = TUNE_WARN;
-	judge_change(j, f, 0, judge_text(j, "systemctl stop irqbalance.service"), judge_text(j, "systemctl start irqbalance.service"));
+	judge_change(j, f, 0, judge_text(j, "systemctl stop irqbalance.service"),
+		     judge_text(j, "systemctl start irqbalance.service"));
 }
 
 /* Interrupts of queues that are in use: virtio keeps those of all it could have */
@@ -68,7 +70,9 @@ void tune_check_irq_affinity(struct judge *j)
 		SAY(f->now, "no interrupts");
 		if (j->driver && j->driver->irq && waits_for_channels(j, f))
 			return;
-		SAY(f->why, "%s", j->driver && j->driver->irq ? "none of that name: is the interface up?" : "this kind of interface has none");
+		SAY(f->why, "%s",
+		    j->driver && j->driver->irq ? "none of that name: is the interface up?"
+						: "this kind of interface has none");
 		return;
 	}
 	for (unsigned i = 0; i < j->f->irqs_n; i++) {
@@ -167,8 +171,9 @@ void tune_check_napi(struct judge *j)
 	if (flush > 0 && defer > 0)
 		return;
 	f->verdict = TUNE_WARN;
-	SAY(f->why, "%s", !flush != !defer ? "one without the other does nothing"
-					   : "arming interrupts again and again costs up to a fifth on cards of many queues");
+	SAY(f->why, "%s",
+	    !flush != !defer ? "one without the other does nothing"
+			     : "arming interrupts again and again costs up to a fifth on cards of many queues");
 	if (!flush) {
 		snprintf(path, sizeof(path), "sys/class/net/%s/gro_flush_timeout", j->f->ifname);
 		judge_write(j, f, path, FLUSH_NS, "0");
@@ -182,13 +187,20 @@ void tune_check_napi(struct judge *j)
 
 /* tcp_syncookies and tcp_timestamps belong to syn-protect, which journals its own changes. */
 const struct tune_sysctl tune_sysctls[] = {
-	{ "net.core.somaxconn", "proc/sys/net/core/somaxconn", 1, 65535, "cuts every listener's queue of new connections to this" },
-	{ "net.ipv4.tcp_max_syn_backlog", "proc/sys/net/ipv4/tcp_max_syn_backlog", 1, 65536, "half-open connections before SYNs are dropped" },
-	{ "net.ipv4.tcp_abort_on_overflow", "proc/sys/net/ipv4/tcp_abort_on_overflow", 0, 0, "a full queue would reset a sender that would have waited" },
-	{ "net.ipv4.tcp_migrate_req", "proc/sys/net/ipv4/tcp_migrate_req", 0, 1, "waiting connections move on when the daemon is replaced; set before it starts" },
-	{ "net.core.netdev_budget", "proc/sys/net/core/netdev_budget", 1, 600, "packets a core takes in one round before it yields" },
-	{ "net.core.bpf_jit_enable", "proc/sys/net/core/bpf_jit_enable", 1, 1, "the front interpreted is many times slower" },
-	{ "kernel.unprivileged_bpf_disabled", "proc/sys/kernel/unprivileged_bpf_disabled", 1, 2, "only root shall load programs beside the front" },
+	{ "net.core.somaxconn", "proc/sys/net/core/somaxconn", 1, 65535,
+	  "cuts every listener's queue of new connections to this" },
+	{ "net.ipv4.tcp_max_syn_backlog", "proc/sys/net/ipv4/tcp_max_syn_backlog", 1, 65536,
+	  "half-open connections before SYNs are dropped" },
+	{ "net.ipv4.tcp_abort_on_overflow", "proc/sys/net/ipv4/tcp_abort_on_overflow", 0, 0,
+	  "a full queue would reset a sender that would have waited" },
+	{ "net.ipv4.tcp_migrate_req", "proc/sys/net/ipv4/tcp_migrate_req", 0, 1,
+	  "waiting connections move on when the daemon is replaced; set before it starts" },
+	{ "net.core.netdev_budget", "proc/sys/net/core/netdev_budget", 1, 600,
+	  "packets a core takes in one round before it yields" },
+	{ "net.core.bpf_jit_enable", "proc/sys/net/core/bpf_jit_enable", 1, 1,
+	  "the front interpreted is many times slower" },
+	{ "kernel.unprivileged_bpf_disabled", "proc/sys/kernel/unprivileged_bpf_disabled", 1, 2,
+	  "only root shall load programs beside the front" },
 };
 const size_t tune_sysctls_n = sizeof(tune_sysctls) / sizeof(tune_sysctls[0]);
 

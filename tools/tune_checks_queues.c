@@ -4,12 +4,12 @@
 
 #include "tools/tune_checks.h"
 
-#define RING_LEAST   1024
-#define RING_MOST    4096
-#define RING_LESS    2048 /* what a ring above RING_MOST is brought down to */
+#define RING_LEAST 1024
+#define RING_MOST 4096
+#define RING_LESS 2048 /* what a ring above RING_MOST is brought down to */
 #define USECS_WANTED 30
-#define USECS_LEAST  10
-#define USECS_MOST   100
+#define USECS_LEAST 10
+#define USECS_MOST 100
 
 static unsigned least(unsigned a, unsigned b)
 {
@@ -40,8 +40,8 @@ static void rule_found(struct judge *j, struct tune_finding *f, const struct tun
 		f->verdict = r->drops ? TUNE_FAIL : TUNE_WARN;
 	if (r->simple)
 		judge_change(j, f, 0, judge_text(j, "ethtool -N %s delete %u", j->f->ifname, r->id),
-			     judge_text(j, "ethtool -N %s flow-type %s dst-port 25 action %ld loc %u", j->f->ifname, r->v6 ? "tcp6" : "tcp4",
-					r->drops ? -1L : r->queue, r->id));
+			     judge_text(j, "ethtool -N %s flow-type %s dst-port 25 action %ld loc %u", j->f->ifname,
+					r->v6 ? "tcp6" : "tcp4", r->drops ? -1L : r->queue, r->id));
 }
 
 void tune_check_rules(struct judge *j)
@@ -60,7 +60,9 @@ void tune_check_rules(struct judge *j)
 	}
 	SAY(f->now, "%u rules, %u against port 25", j->f->rules_n, n);
 	if (!n)
-		SAY(f->why, "%s", j->f->rules_n ? "no rule pins port 25 to one queue" : "no rules: RSS spreads port 25 over all queues");
+		SAY(f->why, "%s",
+		    j->f->rules_n ? "no rule pins port 25 to one queue"
+				  : "no rules: RSS spreads port 25 over all queues");
 }
 
 /* ---- indirection table ---- */
@@ -123,7 +125,8 @@ void tune_check_rss_table(struct judge *j)
 	}
 	for (unsigned i = 0; i < j->f->rss_n; i++)
 		used = j->f->rss[i] + 1u > used ? j->f->rss[i] + 1u : used;
-	SAY(f->now, "%u entries, queues up to %u of %u%s", j->f->rss_n, used - 1, j->f->rss_rings, table_uneven(j->f) ? ", uneven" : "");
+	SAY(f->now, "%u entries, queues up to %u of %u%s", j->f->rss_n, used - 1, j->f->rss_rings,
+	    table_uneven(j->f) ? ", uneven" : "");
 	SAY(f->why, "every queue gets its share");
 	if (!table_uneven(j->f))
 		return;
@@ -133,7 +136,8 @@ void tune_check_rss_table(struct judge *j)
 		judge_change(j, f, 0, judge_text(j, "ethtool -X %s default", j->f->ifname),
 			     judge_text(j, "ethtool -X %s %s", j->f->ifname, words));
 	else
-		SAY(f->why, "some queues get more connections than others; ethtool has no words that would put this table back: by hand");
+		SAY(f->why,
+		    "some queues get more connections than others; ethtool has no words that would put this table back: by hand");
 }
 
 /* ---- channels ---- */
@@ -167,12 +171,10 @@ static unsigned channels_wanted(const struct judge *j, long max, long now)
 	if (max <= 0 || !want || !j->driver)
 		return 0;
 	switch (j->driver->rule) {
-	case TUNE_QUEUES_HALF:
-		return least(want, max > 1 ? (unsigned)max / 2 : 1);
+	case TUNE_QUEUES_HALF: return least(want, max > 1 ? (unsigned)max / 2 : 1);
 	case TUNE_QUEUES_PEER: /* below the peer's transmit queues the kernel takes XDP away (veth_set_xdp_features) */
 		return (unsigned)(j->f->xdp_features_known && !j->f->xdp_features ? max : now);
-	default:
-		return least(want, (unsigned)max);
+	default: return least(want, (unsigned)max);
 	}
 }
 
@@ -202,12 +204,15 @@ void tune_check_channels(struct judge *j)
 	long max = combined(t) ? t->combined.max : t->rx.max, now = combined(t) ? t->combined.now : t->rx.now;
 	char list[48];
 
-	SAY(f->seen, "ethtool -l %s: at most %ld; %u cores near the card: %s", t->ifname, max < 0 ? 0 : max, tune_cpus_count(&t->cores),
-	    tune_cpus_text(&t->cores, list, sizeof(list)));
+	SAY(f->seen, "ethtool -l %s: at most %ld; %u cores near the card: %s", t->ifname, max < 0 ? 0 : max,
+	    tune_cpus_count(&t->cores), tune_cpus_text(&t->cores, list, sizeof(list)));
 	j->queues = channels_wanted(j, max, now);
 	if (!j->queues) {
 		SAY(f->now, "not offered");
-		SAY(f->why, "%s", j->driver && j->driver->rule == TUNE_QUEUES_SLAVES ? "those of the slaves" : "one queue, or a number that is not to be changed");
+		SAY(f->why, "%s",
+		    j->driver && j->driver->rule == TUNE_QUEUES_SLAVES
+			    ? "those of the slaves"
+			    : "one queue, or a number that is not to be changed");
 		return;
 	}
 	channels_now(j, f->now, sizeof(f->now));
@@ -219,11 +224,15 @@ void tune_check_channels(struct judge *j)
 	SAY(f->why, "%s", channels_fault(j, now));
 	j->channels_change = 1;
 	if (separate(t))
-		judge_change(j, f, TUNE_BY_CHANNELS, judge_text(j, "ethtool -L %s rx 0 tx 0 combined %u", t->ifname, j->queues),
-			     judge_text(j, "ethtool -L %s rx %ld tx %ld combined 0", t->ifname, t->rx.now, t->tx.now));
+		judge_change(
+			j, f, TUNE_BY_CHANNELS,
+			judge_text(j, "ethtool -L %s rx 0 tx 0 combined %u", t->ifname, j->queues),
+			judge_text(j, "ethtool -L %s rx %ld tx %ld combined 0", t->ifname, t->rx.now, t->tx.now));
 	else
-		judge_change(j, f, TUNE_BY_CHANNELS, judge_text(j, "ethtool -L %s %s %u", t->ifname, combined(t) ? "combined" : "rx", j->queues),
-			     judge_text(j, "ethtool -L %s %s %ld", t->ifname, combined(t) ? "combined" : "rx", now));
+		judge_change(
+			j, f, TUNE_BY_CHANNELS,
+			judge_text(j, "ethtool -L %s %s %u", t->ifname, combined(t) ? "combined" : "rx", j->queues),
+			judge_text(j, "ethtool -L %s %s %ld", t->ifname, combined(t) ? "combined" : "rx", now));
 }
 
 /* What the driver's rule says of this card; NULL: it is kept */
@@ -237,31 +246,39 @@ static const char *rule_broken(const struct judge *j, enum tune_verdict *verdict
 	case TUNE_QUEUES_CPUS_64:
 		if (cpus > 128)
 			*verdict = TUNE_FAIL;
-		return cpus > 128 ? "more than 128 CPUs: attaching answers ENOMEM" :
-		       cpus > 64  ? "more than 64 CPUs: XDP_TX shares rings behind a lock" : NULL;
+		return cpus > 128  ? "more than 128 CPUs: attaching answers ENOMEM"
+		       : cpus > 64 ? "more than 64 CPUs: XDP_TX shares rings behind a lock"
+				   : NULL;
 	case TUNE_QUEUES_CPUS_HALF:
 		if (max > 0 && max < (long)cpus / 2) {
 			*verdict = TUNE_FAIL;
 			return "fewer transmit queues than half the CPUs: attaching answers ENOMEM";
 		}
-		return max > 0 && max < (long)cpus ? "fewer transmit queues than CPUs: XDP_TX goes behind a lock" : NULL;
+		return max > 0 && max < (long)cpus ? "fewer transmit queues than CPUs: XDP_TX goes behind a lock"
+						   : NULL;
 	case TUNE_QUEUES_HALF:
 		if (max > 0 && j->f->combined.now > max / 2)
 			*verdict = TUNE_FAIL;
-		return max > 0 && j->f->combined.now > max / 2 ? "more than half of the channels in use: attaching is refused" : NULL;
+		return max > 0 && j->f->combined.now > max / 2
+			       ? "more than half of the channels in use: attaching is refused"
+			       : NULL;
 	case TUNE_QUEUES_COMBINED:
 		if (max > 0 && j->f->combined.now == 0)
 			*verdict = TUNE_FAIL;
-		return max > 0 && j->f->combined.now == 0 ? "channels are not combined: attaching answers EOPNOTSUPP" :
-		       max > 0 && 2 * (long)j->queues > max ? "not enough transmit rings for one more a channel" : NULL;
+		return max > 0 && j->f->combined.now == 0 ? "channels are not combined: attaching answers EOPNOTSUPP"
+		       : max > 0 && 2 * (long)j->queues > max ? "not enough transmit rings for one more a channel"
+							      : NULL;
 	case TUNE_QUEUES_SPARE:
-		return max > 0 && max < j->f->combined.now + (long)cpus ? "the host gives no spare queue pair a CPU: XDP_TX goes behind a lock" : NULL;
+		return max > 0 && max < j->f->combined.now + (long)cpus
+			       ? "the host gives no spare queue pair a CPU: XDP_TX goes behind a lock"
+			       : NULL;
 	case TUNE_QUEUES_PEER:
 		*verdict = TUNE_FAIL;
-		return j->f->xdp_features_known && !j->f->xdp_features ? "fewer receive queues than the peer has transmit queues: attaching answers ENOSPC" : NULL;
+		return j->f->xdp_features_known && !j->f->xdp_features
+			       ? "fewer receive queues than the peer has transmit queues: attaching answers ENOSPC"
+			       : NULL;
 	case TUNE_QUEUES_OWN:
-	case TUNE_QUEUES_SLAVES:
-		break;
+	case TUNE_QUEUES_SLAVES: break;
 	}
 	return NULL;
 }
@@ -308,8 +325,9 @@ void tune_check_rings(struct judge *j)
 	if (now >= low && now <= high)
 		return;
 	f->verdict = TUNE_WARN;
-	SAY(f->why, "%s", now < low ? "a burst of SYNs overruns a small ring (rx_missed, rx_no_buffer, rx_out_of_buffer)"
-				    : "a large ring does not stay in the cache");
+	SAY(f->why, "%s",
+	    now < low ? "a burst of SYNs overruns a small ring (rx_missed, rx_no_buffer, rx_out_of_buffer)"
+		      : "a large ring does not stay in the cache");
 	want = now < low ? (low < max ? low : max) : RING_LESS - less;
 	if (want == now || (j->driver && (j->driver->flags & TUNE_HOST_SETS))) {
 		strncat(f->why, "; set on the host (rx_queue_size)", sizeof(f->why) - strlen(f->why) - 1);
@@ -338,8 +356,9 @@ void tune_check_coalescing(struct judge *j)
 	if (adaptive || (usecs >= USECS_LEAST && usecs <= USECS_MOST))
 		return;
 	f->verdict = TUNE_WARN;
-	SAY(f->why, "%s", usecs < USECS_LEAST ? "an interrupt for almost every packet: a flood is fought with interrupts"
-					      : "every first packet waits so long");
+	SAY(f->why, "%s",
+	    usecs < USECS_LEAST ? "an interrupt for almost every packet: a flood is fought with interrupts"
+				: "every first packet waits so long");
 	judge_change(j, f, 0, judge_text(j, "ethtool -C %s rx-usecs %d", j->f->ifname, USECS_WANTED),
 		     judge_text(j, "ethtool -C %s rx-usecs %ld", j->f->ifname, usecs));
 }

@@ -71,7 +71,9 @@ int tune_cpus_mask(struct tune_cpus *cpus, const char *text)
 	memset(cpus, 0, sizeof(*cpus));
 	while (len) {
 		char c = text[--len];
-		int digit = isdigit((unsigned char)c) ? c - '0' : isxdigit((unsigned char)c) ? (c | 32) - 'a' + 10 : -1;
+		int digit = isdigit((unsigned char)c)	 ? c - '0'
+			    : isxdigit((unsigned char)c) ? (c | 32) - 'a' + 10
+							 : -1;
 
 		if (c == ',')
 			continue;
@@ -97,7 +99,8 @@ char *tune_cpus_text(const struct tune_cpus *cpus, char *out, size_t size)
 			continue;
 		while (tune_cpus_has(cpus, cpu + 1))
 			cpu++;
-		at += (size_t)snprintf(out + at, size - at, cpu > from ? "%s%u-%u" : "%s%u", at ? "," : "", from, cpu);
+		at += (size_t)snprintf(out + at, size - at, cpu > from ? "%s%u-%u" : "%s%u", at ? "," : "", from,
+				       cpu);
 	}
 	return out;
 }

@@ -39,8 +39,9 @@ static const struct {
 	const char *command; /* %s: the interface */
 	void (*parse)(struct tune_facts *f, const char *text);
 } replies[] = {
-	{ "ethtool -i %s", tune_parse_driver },	  { "ethtool -k %s", tune_parse_features }, { "ethtool -l %s", tune_parse_channels },
-	{ "ethtool -g %s", tune_parse_rings },	  { "ethtool -c %s", tune_parse_coalesce }, { "ethtool -a %s", tune_parse_pause },
+	{ "ethtool -i %s", tune_parse_driver },	  { "ethtool -k %s", tune_parse_features },
+	{ "ethtool -l %s", tune_parse_channels }, { "ethtool -g %s", tune_parse_rings },
+	{ "ethtool -c %s", tune_parse_coalesce }, { "ethtool -a %s", tune_parse_pause },
 	{ "ethtool -x %s", tune_parse_rss },	  { "ethtool -n %s", tune_parse_rules },
 };
 
@@ -49,7 +50,8 @@ static void read_replies(struct tune_source *s, struct tune_facts *f)
 	static const struct {
 		const char *flow;
 		size_t at;
-	} hashes[] = { { "tcp4", offsetof(struct tune_facts, hash4) }, { "tcp6", offsetof(struct tune_facts, hash6) } };
+	} hashes[] = { { "tcp4", offsetof(struct tune_facts, hash4) },
+		       { "tcp6", offsetof(struct tune_facts, hash6) } };
 	char command[96], *text;
 
 	for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++) {
@@ -116,7 +118,8 @@ static void read_irqs(struct tune_source *s, struct tune_facts *f)
 	for (unsigned i = 0; i < f->irqs_n; i++) {
 		text = file(s, "proc/irq/%u/smp_affinity_list", f->irqs[i].irq);
 		if (text)
-			snprintf(f->irqs[i].affinity, sizeof(f->irqs[i].affinity), "%.*s", (int)strcspn(text, "\n"), text);
+			snprintf(f->irqs[i].affinity, sizeof(f->irqs[i].affinity), "%.*s", (int)strcspn(text, "\n"),
+				 text);
 		free(text);
 	}
 }

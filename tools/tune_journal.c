@@ -88,12 +88,13 @@ static json_t *journal_json(const struct tune_journal *j)
 	json_t *changes = json_array(), *before = json_array();
 
 	for (size_t i = 0; i < j->entries_n; i++)
-		json_array_append_new(changes, json_pack("{s:s, s:s, s:s}", "run", j->entries[i].run, "undo", j->entries[i].undo, "state",
-							 state_words[j->entries[i].state]));
+		json_array_append_new(changes,
+				      json_pack("{s:s, s:s, s:s}", "run", j->entries[i].run, "undo",
+						j->entries[i].undo, "state", state_words[j->entries[i].state]));
 	for (const char *line = j->before; *line; line += strcspn(line, "\n") + 1)
 		json_array_append_new(before, json_stringn(line, strcspn(line, "\n")));
-	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:o, s:o}", "version", VERSION_NUMBER, "interface", j->ifname, "driver", j->driver,
-			 "bus", j->bus, "boot", j->boot, "changes", changes, "before", before);
+	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:o, s:o}", "version", VERSION_NUMBER, "interface", j->ifname,
+			 "driver", j->driver, "bus", j->bus, "boot", j->boot, "changes", changes, "before", before);
 }
 
 static int sync_dir(const char *path)
@@ -168,8 +169,7 @@ static char *joined(const json_t *lines)
 
 	if (!to)
 		return NULL;
-	json_array_foreach(lines, i, one)
-		fprintf(to, "%s\n", json_is_string(one) ? json_string_value(one) : "");
+	json_array_foreach(lines, i, one) fprintf(to, "%s\n", json_is_string(one) ? json_string_value(one) : "");
 	fclose(to);
 	return text;
 }
@@ -181,15 +181,19 @@ static int fill(struct tune_journal *j, const json_t *doc)
 	size_t i;
 	int version, err = 0;
 
-	if (json_unpack((json_t *)doc, "{s:i, s:s, s:s, s:s, s:s, s:o, s:o}", "version", &version, "interface", &ifname, "driver", &driver,
-			"bus", &bus, "boot", &boot, "changes", &changes, "before", &before) ||
-	    version != VERSION_NUMBER || strcmp(ifname, j->ifname) || !json_is_array(changes) || !json_is_array(before))
+	if (json_unpack((json_t *)doc, "{s:i, s:s, s:s, s:s, s:s, s:o, s:o}", "version", &version, "interface",
+			&ifname, "driver", &driver, "bus", &bus, "boot", &boot, "changes", &changes, "before",
+			&before) ||
+	    version != VERSION_NUMBER || strcmp(ifname, j->ifname) || !json_is_array(changes) ||
+	    !json_is_array(before))
 		return -EBADMSG;
 	snprintf(j->driver, sizeof(j->driver), "%s", driver);
 	snprintf(j->bus, sizeof(j->bus), "%s", bus);
 	snprintf(j->boot, sizeof(j->boot), "%s", boot);
-	json_array_foreach(changes, i, one) {
-		if (json_unpack(one, "{s:s, s:s, s:s}", "run", &run, "undo", &undo, "state", &state) || state_of(state) < 0)
+	json_array_foreach(changes, i, one)
+	{
+		if (json_unpack(one, "{s:s, s:s, s:s}", "run", &run, "undo", &undo, "state", &state) ||
+		    state_of(state) < 0)
 			return -EBADMSG;
 		err = err ? err : add_entry(j, run, undo, (enum tune_state)state_of(state));
 	}

@@ -8,9 +8,12 @@
 
 /* In the order of the plan: what resets the link goes before what a reset would undo. */
 static void (*const checks[])(struct judge *j) = {
-	tune_check_driver,	 tune_check_firmware,   tune_check_xdp,	     tune_check_mtu,	    tune_check_offloads,   tune_check_vlan,	tune_check_pause,
-	tune_check_rules,	 tune_check_rss_table,  tune_check_channels,   tune_check_xdp_queues, tune_check_rings,   tune_check_coalescing, tune_check_rss_hash,
-	tune_check_irqbalance, tune_check_irq_affinity, tune_check_rps,     tune_check_xps,	    tune_check_napi,	      tune_check_sysctls,	tune_check_governor,
+	tune_check_driver,     tune_check_firmware, tune_check_xdp,	   tune_check_mtu,
+	tune_check_offloads,   tune_check_vlan,	    tune_check_pause,	   tune_check_rules,
+	tune_check_rss_table,  tune_check_channels, tune_check_xdp_queues, tune_check_rings,
+	tune_check_coalescing, tune_check_rss_hash, tune_check_irqbalance, tune_check_irq_affinity,
+	tune_check_rps,	       tune_check_xps,	    tune_check_napi,	   tune_check_sysctls,
+	tune_check_governor,
 };
 
 static struct tune_finding spare;
@@ -28,7 +31,8 @@ static void *grown(void *at, size_t n, size_t *room, size_t size)
 struct tune_finding *judge_finding(struct judge *j, const char *check)
 {
 	struct tune_report *r = j->report;
-	struct tune_finding *all = grown(r->findings, r->findings_n, &r->findings_room, sizeof(*all)), *finding = &spare;
+	struct tune_finding *all = grown(r->findings, r->findings_n, &r->findings_room, sizeof(*all)),
+			    *finding = &spare;
 
 	if (all) {
 		r->findings = all;
@@ -41,7 +45,8 @@ struct tune_finding *judge_finding(struct judge *j, const char *check)
 	return finding;
 }
 
-struct tune_change *judge_change(struct judge *j, const struct tune_finding *finding, unsigned by, char *run, char *undo)
+struct tune_change *judge_change(struct judge *j, const struct tune_finding *finding, unsigned by, char *run,
+				 char *undo)
 {
 	struct tune_report *r = j->report;
 	struct tune_change *all = grown(r->changes, r->changes_n, &r->changes_room, sizeof(*all)), *c;
@@ -77,9 +82,11 @@ char *judge_text(struct judge *j, const char *format, ...)
 	return text;
 }
 
-void judge_write(struct judge *j, const struct tune_finding *finding, const char *path, const char *value, const char *before)
+void judge_write(struct judge *j, const struct tune_finding *finding, const char *path, const char *value,
+		 const char *before)
 {
-	judge_change(j, finding, 0, judge_text(j, "echo %s >/%s", value, path), judge_text(j, "echo %s >/%s", before, path));
+	judge_change(j, finding, 0, judge_text(j, "echo %s >/%s", value, path),
+		     judge_text(j, "echo %s >/%s", before, path));
 }
 
 /* What apply would not touch, and why.  Some drivers offer XDP only while channels are right (ena, veth since 6.3): a
@@ -89,15 +96,19 @@ static void refuse(struct judge *j)
 	struct tune_report *r = j->report;
 
 	if (!j->f->has_ethtool)
-		SAY(r->refused, "`ethtool -i %s` does not answer: what it would change could not be taken back", j->f->ifname);
+		SAY(r->refused, "`ethtool -i %s` does not answer: what it would change could not be taken back",
+		    j->f->ifname);
 	else if (!j->driver)
-		SAY(r->refused, "driver %s is not known: what it does on a change, and whether undo restores it, is not known either",
+		SAY(r->refused,
+		    "driver %s is not known: what it does on a change, and whether undo restores it, is not known either",
 		    j->f->driver);
 	else if (j->driver->rule == TUNE_QUEUES_SLAVES)
 		SAY(r->refused, "%s is a bond: tune its slaves (%s), one after the other", j->f->ifname,
 		    *j->f->bond_slaves ? j->f->bond_slaves : "none");
 	else if (r->generic && !j->wants->allow_generic && !(j->channels_change && j->f->xdp_mode == TUNE_XDP_NONE))
-		SAY(r->refused, "the front runs in generic mode on %s, which is for tests only (--allow-generic to go on)", j->f->ifname);
+		SAY(r->refused,
+		    "the front runs in generic mode on %s, which is for tests only (--allow-generic to go on)",
+		    j->f->ifname);
 }
 
 struct tune_report *tune_judge(const struct tune_facts *facts, const struct tune_wants *wants)

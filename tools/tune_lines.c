@@ -22,7 +22,8 @@ static void queue_lines(FILE *to, const char *key, const struct tune_cpus *masks
 
 static void card_lines(FILE *to, const struct tune_facts *f)
 {
-	static const char *const features[TUNE_FEATURES] = { "lro", "hw-gro", "gro", "rxvlan", "rx-checksum", "ntuple-filters" };
+	static const char *const features[TUNE_FEATURES] = { "lro",    "hw-gro",      "gro",
+							     "rxvlan", "rx-checksum", "ntuple-filters" };
 
 	number(to, "mtu", f->mtu);
 	for (size_t i = 0; i < TUNE_FEATURES; i++)
@@ -51,8 +52,8 @@ static void card_lines(FILE *to, const struct tune_facts *f)
 	for (unsigned i = 0; i < f->rules_n; i++) {
 		const struct tune_rule *r = &f->rules[i];
 
-		fprintf(to, "ntuple-%u %s%d %u/%x %s queue %ld context %ld\n", r->id, r->tcp ? "tcp" : "other", r->v6 ? 6 : 4, r->port,
-			r->port_mask, r->drops ? "drop" : "direct", r->queue, r->context);
+		fprintf(to, "ntuple-%u %s%d %u/%x %s queue %ld context %ld\n", r->id, r->tcp ? "tcp" : "other",
+			r->v6 ? 6 : 4, r->port, r->port_mask, r->drops ? "drop" : "direct", r->queue, r->context);
 	}
 }
 
@@ -109,7 +110,8 @@ static void tell(FILE *to, const char *line, size_t key, const char *was, const 
 {
 	was = was ? was : "not there";
 	is = is ? is : "not there";
-	fprintf(to, "  %.*s: was %.*s, is %.*s\n", (int)key, line, (int)strcspn(was, "\n"), was, (int)strcspn(is, "\n"), is);
+	fprintf(to, "  %.*s: was %.*s, is %.*s\n", (int)key, line, (int)strcspn(was, "\n"), was,
+		(int)strcspn(is, "\n"), is);
 }
 
 size_t tune_lines_compare(const char *before, const char *now, FILE *to)

@@ -84,8 +84,9 @@ void tune_parse_driver(struct tune_facts *f, const char *text)
 }
 
 static const char *const feature_names[TUNE_FEATURES] = {
-	[TUNE_LRO] = "large-receive-offload", [TUNE_HW_GRO] = "rx-gro-hw",	 [TUNE_GRO] = "generic-receive-offload",
-	[TUNE_RXVLAN] = "rx-vlan-offload",    [TUNE_RXCSUM] = "rx-checksumming", [TUNE_NTUPLE] = "ntuple-filters",
+	[TUNE_LRO] = "large-receive-offload",	[TUNE_HW_GRO] = "rx-gro-hw",
+	[TUNE_GRO] = "generic-receive-offload", [TUNE_RXVLAN] = "rx-vlan-offload",
+	[TUNE_RXCSUM] = "rx-checksumming",	[TUNE_NTUPLE] = "ntuple-filters",
 };
 
 void tune_parse_features(struct tune_facts *f, const char *text)
@@ -168,7 +169,11 @@ void tune_parse_hash(char *out, size_t size, const char *text)
 	static const struct {
 		const char *words;
 		char letter;
-	} fields[] = { { "IP SA", 's' }, { "IP DA", 'd' }, { "L4 bytes 0 & 1", 'f' }, { "L4 bytes 2 & 3", 'n' }, { "VLAN tag", 'v' } };
+	} fields[] = { { "IP SA", 's' },
+		       { "IP DA", 'd' },
+		       { "L4 bytes 0 & 1", 'f' },
+		       { "L4 bytes 2 & 3", 'n' },
+		       { "VLAN tag", 'v' } };
 	size_t n = 0;
 
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]) && n + 1 < size; i++)
@@ -257,7 +262,8 @@ static void copy(char *out, size_t size, const json_t *object, const char *key)
 /* "xdp":{"mode":1,"prog":{"id":7}}: enum of linux/if_link.h, XDP_ATTACHED_* */
 static void parse_attached(struct tune_facts *f, const json_t *xdp)
 {
-	static const enum tune_xdp_mode modes[] = { TUNE_XDP_NONE, TUNE_XDP_NATIVE, TUNE_XDP_GENERIC, TUNE_XDP_OFFLOAD, TUNE_XDP_NATIVE };
+	static const enum tune_xdp_mode modes[] = { TUNE_XDP_NONE, TUNE_XDP_NATIVE, TUNE_XDP_GENERIC,
+						    TUNE_XDP_OFFLOAD, TUNE_XDP_NATIVE };
 	json_int_t mode = json_integer_value(json_object_get(xdp, "mode"));
 
 	if (mode > 0 && mode < (json_int_t)(sizeof(modes) / sizeof(modes[0])))
@@ -287,7 +293,8 @@ int tune_parse_link(struct tune_facts *f, const char *text)
 }
 
 /* The pattern's prefix with what stands for %i, %p and %v; what follows is the queue's number. */
-static void irq_prefix(char *out, size_t size, const struct tune_facts *f, const char *pattern, const char *device, const char **suffix)
+static void irq_prefix(char *out, size_t size, const struct tune_facts *f, const char *pattern, const char *device,
+		       const char **suffix)
 {
 	size_t n = 0;
 
@@ -344,7 +351,8 @@ void tune_parse_interrupts(struct tune_facts *f, const char *pattern, const char
 		if (strncmp(name, prefix, strlen(prefix)) || !isdigit((unsigned char)name[strlen(prefix)]))
 			continue;
 		queue = strtoul(name + strlen(prefix), &end, 10);
-		if (strcmp(end, suffix) && !(*suffix == '\0' && *end == '-')) /* "ice-eth0-TxRx-0-1": two queues of one vector */
+		if (strcmp(end, suffix) &&
+		    !(*suffix == '\0' && *end == '-')) /* "ice-eth0-TxRx-0-1": two queues of one vector */
 			continue;
 		f->irqs[f->irqs_n].irq = (unsigned)irq;
 		f->irqs[f->irqs_n].queue = (unsigned)queue;

@@ -49,8 +49,8 @@ void tune_print_report(FILE *to, const struct tune_facts *f, const struct tune_r
 
 		if (!all && one->verdict == TUNE_OK)
 			continue;
-		fprintf(to, "%-4s  %-*s  %-*s  %-*s  %s\n", tune_verdict_word(one->verdict), check, one->check, now, one->now, wanted,
-			one->wanted, one->why);
+		fprintf(to, "%-4s  %-*s  %-*s  %-*s  %s\n", tune_verdict_word(one->verdict), check, one->check, now,
+			one->now, wanted, one->wanted, one->why);
 		if (all && one->verdict != TUNE_OK)
 			fprintf(to, "      %*s  seen in %s\n", check, "", one->seen);
 	}
@@ -74,15 +74,18 @@ void tune_print_plan(FILE *to, const struct tune_report *r, const struct tune_wa
 		if (!tune_change_wanted(c, wants))
 			fprintf(to, "  # %s   (left out: --allow-mtu to run it)\n", c->run);
 		else if (c->away)
-			fprintf(to, "  %-48s  # resets the link for %s%s\n", c->run, *c->away >= '0' && *c->away <= '9' ? "about " : "", c->away);
+			fprintf(to, "  %-48s  # resets the link for %s%s\n", c->run,
+				*c->away >= '0' && *c->away <= '9' ? "about " : "", c->away);
 		else
 			fprintf(to, "  %s\n", c->run);
 	}
 	if (resets)
-		fprintf(to, "warning: %zu of these reset%s the link: take the node out of service first (drain, withdraw its route)\n", resets,
-			resets == 1 ? "s" : "");
+		fprintf(to,
+			"warning: %zu of these reset%s the link: take the node out of service first (drain, withdraw its route)\n",
+			resets, resets == 1 ? "s" : "");
 	if (r->again)
-		fprintf(to, "afterwards run plan again: new channels have new interrupts and queues, which are not known before\n");
+		fprintf(to,
+			"afterwards run plan again: new channels have new interrupts and queues, which are not known before\n");
 	if (*r->refused)
 		fprintf(to, "apply would refuse: %s\n", r->refused);
 }
@@ -122,7 +125,8 @@ void tune_print_drivers(FILE *to)
 		else
 			fprintf(to, "  %-10s %ld without frags\n", "mtu", d->mtu);
 		fprintf(to, "  %-10s %s\n  %-10s %s\n", "queues", d->queues, "attach", d->attach);
-		fprintf(to, "  %-10s %s%s%s\n", "resets by", *resets ? resets : "nothing", *resets ? ": about " : "", *resets ? d->away : "");
+		fprintf(to, "  %-10s %s%s%s\n", "resets by", *resets ? resets : "nothing", *resets ? ": about " : "",
+			*resets ? d->away : "");
 		fprintf(to, "  %-10s %s\n", "besides", d->other);
 	}
 }
@@ -131,8 +135,9 @@ void tune_print_drivers(FILE *to)
 
 static json_t *finding_json(const struct tune_finding *f)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "check", f->check, "verdict", tune_verdict_word(f->verdict), "now", f->now,
-			 "wanted", f->wanted, "why", f->why, "seen", f->seen);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "check", f->check, "verdict",
+			 tune_verdict_word(f->verdict), "now", f->now, "wanted", f->wanted, "why", f->why, "seen",
+			 f->seen);
 }
 
 static json_t *change_json(const struct tune_change *c, const struct tune_wants *wants)
@@ -150,7 +155,8 @@ static int write_json(FILE *to, json_t *doc)
 	return err;
 }
 
-int tune_json_report(FILE *to, const struct tune_facts *f, const struct tune_report *r, const struct tune_wants *wants)
+int tune_json_report(FILE *to, const struct tune_facts *f, const struct tune_report *r,
+		     const struct tune_wants *wants)
 {
 	json_t *findings = json_array(), *changes = json_array(), *doc;
 
@@ -158,9 +164,9 @@ int tune_json_report(FILE *to, const struct tune_facts *f, const struct tune_rep
 		json_array_append_new(findings, finding_json(&r->findings[i]));
 	for (size_t i = 0; i < r->changes_n; i++)
 		json_array_append_new(changes, change_json(&r->changes[i], wants));
-	doc = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:b, s:s}", "interface", f->ifname, "driver", f->driver, "version", f->version,
-			"firmware", f->firmware, "kernel", f->kernel, "findings", findings, "changes", changes, "plan_again", r->again,
-			"refused", r->refused);
+	doc = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:b, s:s}", "interface", f->ifname, "driver", f->driver,
+			"version", f->version, "firmware", f->firmware, "kernel", f->kernel, "findings", findings,
+			"changes", changes, "plan_again", r->again, "refused", r->refused);
 	return write_json(to, doc);
 }
 
@@ -183,11 +189,13 @@ int tune_json_drivers(FILE *to)
 		const struct tune_driver *d = &tune_drivers[i];
 
 		resets_text(d, resets, sizeof(resets));
-		json_array_append_new(all, json_pack("{s:s, s:s, s:o, s:o, s:o, s:s, s:s, s:s, s:s, s:s}", "driver", d->name, "hardware",
-						     d->hardware, "native_since", kernel_json(d->native), "frags_since",
-						     kernel_json(d->frags), "mtu_without_frags",
-						     d->mtu == TUNE_ABSENT ? json_null() : json_integer(d->mtu), "queues", d->queues,
-						     "attach", d->attach, "reset_by", resets, "reset_for", d->away, "besides", d->other));
+		json_array_append_new(all, json_pack("{s:s, s:s, s:o, s:o, s:o, s:s, s:s, s:s, s:s, s:s}", "driver",
+						     d->name, "hardware", d->hardware, "native_since",
+						     kernel_json(d->native), "frags_since", kernel_json(d->frags),
+						     "mtu_without_frags",
+						     d->mtu == TUNE_ABSENT ? json_null() : json_integer(d->mtu),
+						     "queues", d->queues, "attach", d->attach, "reset_by", resets,
+						     "reset_for", d->away, "besides", d->other));
 	}
 	return write_json(to, all);
 }

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define TEXT_MAX  (4u << 20) /* /proc/interrupts of the largest machines is about 1 MiB */
+#define TEXT_MAX (4u << 20) /* /proc/interrupts of the largest machines is about 1 MiB */
 #define WORDS_MAX 32
 
 struct tune_source {

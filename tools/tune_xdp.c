@@ -14,8 +14,8 @@
 
 #include "tools/tune_source.h"
 
-#define CMD_DEV_GET	  1
-#define ATTR_IFINDEX	  1
+#define CMD_DEV_GET 1
+#define ATTR_IFINDEX 1
 #define ATTR_XDP_FEATURES 3
 
 struct message {
@@ -97,7 +97,9 @@ int tune_xdp_features(const char *ifname, uint64_t *features)
 	if (fd < 0)
 		return -errno;
 	err = connect(fd, (struct sockaddr *)&kernel, sizeof(kernel)) ||
-	      setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) ? -errno : 0;
+			      setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit))
+		      ? -errno
+		      : 0;
 	if (!err) {
 		begin(&m, GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
 		attribute(&m, CTRL_ATTR_FAMILY_NAME, "netdev", sizeof("netdev"));

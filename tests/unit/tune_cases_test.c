@@ -88,7 +88,8 @@ static void remove_tree(void)
 	assert_int_equal(system(command), 0);
 }
 
-static char *plan_text(const struct tune_facts *facts, const struct tune_report *report, const struct tune_wants *wants)
+static char *plan_text(const struct tune_facts *facts, const struct tune_report *report,
+		       const struct tune_wants *wants)
 {
 	char *text = NULL;
 	size_t size;

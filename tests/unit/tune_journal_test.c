@@ -282,7 +282,9 @@ static void cut_short(void **state)
 static void not_a_journal(void **state)
 {
 	static const char *const texts[] = {
-		"[]", "{}", "{\"version\":2,\"interface\":\"eth0\",\"driver\":\"\",\"bus\":\"\",\"boot\":\"\",\"changes\":[],\"before\":[]}",
+		"[]",
+		"{}",
+		"{\"version\":2,\"interface\":\"eth0\",\"driver\":\"\",\"bus\":\"\",\"boot\":\"\",\"changes\":[],\"before\":[]}",
 		"{\"version\":1,\"interface\":\"eth1\",\"driver\":\"\",\"bus\":\"\",\"boot\":\"\",\"changes\":[],\"before\":[]}",
 		"{\"version\":1,\"interface\":\"eth0\",\"driver\":\"\",\"bus\":\"\",\"boot\":\"\",\"changes\":{},\"before\":[]}",
 		"{\"version\":1,\"interface\":\"eth0\",\"driver\":\"\",\"bus\":\"\",\"boot\":\"\",\"changes\":[{\"run\":\"a\",\"undo\":\"b\",\"state\":\"no\"}],\"before\":[]}",
@@ -349,8 +351,20 @@ static void no_writing_through_links(void **state)
 static void only_its_own_commands(void **state)
 {
 	static const char *const refused[] = {
-		"rm -r /tmp/x", "echo 1 >/etc/passwd", "echo 1 >/sys/../etc/passwd", "echo 1 >/sys/class/net/../../../etc/x",
-		"sh -c x", "ip addr flush dev eth0", "ethtool", "echo 1", "systemctl start x", "ip link set dev eth0 down", "ethtool -f eth0 x", "ethtool --flash eth0 x", "", "echo 1 >/proc/irq/../sysrq-trigger",
+		"rm -r /tmp/x",
+		"echo 1 >/etc/passwd",
+		"echo 1 >/sys/../etc/passwd",
+		"echo 1 >/sys/class/net/../../../etc/x",
+		"sh -c x",
+		"ip addr flush dev eth0",
+		"ethtool",
+		"echo 1",
+		"systemctl start x",
+		"ip link set dev eth0 down",
+		"ethtool -f eth0 x",
+		"ethtool --flash eth0 x",
+		"",
+		"echo 1 >/proc/irq/../sysrq-trigger",
 	};
 	char why[128];
 

@@ -18,6 +18,7 @@
 struct tune {
 	const char *ifname, *root, *record, *state;
 	int json, yes, all_drivers;
+	FILE *to; /* where apply and undo tell: nowhere with --json */
 	struct tune_wants wants;
 	struct tune_facts *facts;
 	struct tune_report *report;
@@ -26,8 +27,8 @@ struct tune {
 static int usage(FILE *to)
 {
 	fputs("usage: danelawctl tune IFACE check|plan [--json] [--root DIR] [--workers N]\n"
-	      "       danelawctl tune IFACE apply [--yes] [--workers N] [--allow-mtu] [--allow-generic] [--state DIR]\n"
-	      "       danelawctl tune IFACE undo [--state DIR]\n"
+	      "       danelawctl tune IFACE apply [--yes] [--workers N] [--allow-mtu] [--allow-generic] [--state DIR] [--json]\n"
+	      "       danelawctl tune IFACE undo [--state DIR] [--json]\n"
 	      "       danelawctl tune IFACE record DIR\n"
 	      "       danelawctl tune --driver-facts [--json]\n",
 	      to);
@@ -122,8 +123,9 @@ static int journal_fault(const struct tune *t, int err)
 static int fits(const struct tune *t, const struct tune_journal *j, int *status)
 {
 	if (strcmp(j->boot, t->facts->boot)) {
-		printf("%s: the machine was started anew since, which took all back; its journal is forgotten\n",
-		       t->ifname);
+		fprintf(t->to,
+			"%s: the machine was started anew since, which took all back; its journal is forgotten\n",
+			t->ifname);
 		unlink(j->path);
 		return 0;
 	}
@@ -160,7 +162,7 @@ static int agreed(const struct tune *t)
 
 	if (t->yes)
 		return 1;
-	if (!isatty(STDIN_FILENO)) {
+	if (t->json || !isatty(STDIN_FILENO)) {
 		fault(t->ifname, "say --yes to apply without being asked; nothing was changed");
 		return 0;
 	}
@@ -189,20 +191,30 @@ static int lock(const struct tune *t)
 	return 0;
 }
 
+/* The journal, or that there is none */
+static void tell_json(const struct tune *t, const struct tune_journal *j)
+{
+	if (t->json && j)
+		tune_journal_print(stdout, j);
+	else if (t->json)
+		puts("{\"changes\": []}");
+}
+
 static int apply_now(struct tune *t, struct tune_journal *j)
 {
 	int err;
 
-	printf("running:\n");
-	err = tune_apply(j, t->report, &t->wants, tune_run, stdout);
-	printf("%s; undo is kept in %s\n", err ? "stopped" : "applied", j->path);
+	fprintf(t->to, "running:\n");
+	err = tune_apply(j, t->report, &t->wants, tune_run, t->to);
+	fprintf(t->to, "%s; undo is kept in %s\n", err ? "stopped" : "applied", j->path);
+	tell_json(t, j);
 	if (err)
 		return fault(t->ifname, "not all could be applied; `undo` takes back what was");
 	if (look(t))
 		return 1;
-	tune_print_report(stdout, t->facts, t->report, 0);
+	tune_print_report(t->to, t->facts, t->report, 0);
 	if (t->report->changes_n)
-		printf("%zu changes are left: run plan, then apply again\n", t->report->changes_n);
+		fprintf(t->to, "%zu changes are left: run plan, then apply again\n", t->report->changes_n);
 	return 0;
 }
 
@@ -223,15 +235,16 @@ static int run_apply(struct tune *t)
 	status = status ? status : look(t);
 	if (status)
 		return status;
-	tune_print_report(stdout, t->facts, t->report, 0);
-	tune_print_plan(stdout, t->report, &t->wants);
+	tune_print_report(t->to, t->facts, t->report, 0);
+	tune_print_plan(t->to, t->report, &t->wants);
 	if (*t->report->refused)
 		return fault(t->ifname, "refused; nothing was changed");
 	j = journal_of(t, &status);
 	if (status)
 		return status;
 	if (!wanted_changes(t)) {
-		printf("nothing to apply\n");
+		fprintf(t->to, "nothing to apply\n");
+		tell_json(t, j);
 		tune_journal_free(j);
 		return 0;
 	}
@@ -248,12 +261,13 @@ static int run_apply(struct tune *t)
 static void compare(const struct tune *t, const struct tune_journal *j)
 {
 	char *now = tune_facts_lines(t->facts);
-	size_t differ = now ? tune_lines_compare(j->before, now, stdout) : 0;
+	size_t differ = now ? tune_lines_compare(j->before, now, t->to) : 0;
 
 	if (differ)
-		printf("%s: taken back; %zu values differ from what was before, as told above\n", t->ifname, differ);
+		fprintf(t->to, "%s: taken back; %zu values differ from what was before, as told above\n", t->ifname,
+			differ);
 	else
-		printf("%s: all is as it was before\n", t->ifname);
+		fprintf(t->to, "%s: all is as it was before\n", t->ifname);
 	free(now);
 }
 
@@ -268,11 +282,14 @@ static int run_undo(struct tune *t)
 	j = journal_of(t, &status);
 	if (!j) {
 		if (!status)
-			printf("%s: nothing to undo\n", t->ifname);
+			fprintf(t->to, "%s: nothing to undo\n", t->ifname);
+		if (!status)
+			tell_json(t, NULL);
 		return status;
 	}
-	printf("running:\n");
-	stay = tune_undo(j, tune_run, stdout);
+	fprintf(t->to, "running:\n");
+	stay = tune_undo(j, tune_run, t->to);
+	tell_json(t, j);
 	status = stay || look(t);
 	if (stay)
 		fault(t->ifname, "not all could be taken back; what is left stays in the journal");
@@ -313,7 +330,12 @@ static int run_verb(struct tune *t, const char *name)
 				     "apply and undo change this machine; a tree (--root) is for check and plan");
 		if (verbs[i].changes && geteuid())
 			return fault(t->ifname, "must be root");
+		t->to = t->json ? fopen("/dev/null", "we") : stdout;
+		if (!t->to)
+			return fault(t->ifname, strerror(errno));
 		status = verbs[i].run(t);
+		if (t->json)
+			fclose(t->to);
 		forget(t);
 		return status;
 	}

@@ -97,6 +97,16 @@ static json_t *journal_json(const struct tune_journal *j)
 			 "driver", j->driver, "bus", j->bus, "boot", j->boot, "changes", changes, "before", before);
 }
 
+int tune_journal_print(FILE *to, const struct tune_journal *j)
+{
+	json_t *doc = journal_json(j);
+	int err = !doc || json_dumpf(doc, to, JSON_INDENT(2)) ? -ENOMEM : 0;
+
+	json_decref(doc);
+	fputc('\n', to);
+	return err;
+}
+
 static int sync_dir(const char *path)
 {
 	char *dir = strdup(path);

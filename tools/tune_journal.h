@@ -34,6 +34,8 @@ void tune_journal_free(struct tune_journal *journal);
 
 /* Appends an entry that is begun; the caller saves.  0 or -ENOMEM. */
 int tune_journal_begin(struct tune_journal *journal, const struct tune_change *change);
+/* As it would be on disk, for --json: after an apply all that undo would take back, after an undo what stays. */
+int tune_journal_print(FILE *to, const struct tune_journal *journal);
 /* Forgets entry i. */
 void tune_journal_drop(struct tune_journal *journal, size_t i);
 /* To disk, flushed; with no entries left the file goes away.  0 or a negative errno. */

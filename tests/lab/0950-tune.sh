@@ -22,7 +22,7 @@ same()
 	is "$(diff <(echo "$before") <(tune_state v0))" "" "$1"
 }
 
-tap_plan 52
+tap_plan 54
 mount -t sysfs sysfs /sys && mount -t bpf bpf /sys/fs/bpf && pair && tune_program || lab_die "cannot make the pair"
 before=$(tune_state v0)
 
@@ -124,6 +124,10 @@ same "and nothing was changed"
 ok "unless told" tune v0 apply --yes --allow-generic
 ok "which is taken back" tune v0 undo
 ip link set dev v0 xdpgeneric off
+
+is "$(tune v0 apply --yes --json | jq -r '.changes[].run')" "$(tune v0 undo --json >$LAB_RUN/undo; tune v0 plan | tune_planned)" \
+	"apply --json tells what it ran"
+is "$(jq '.changes | length' $LAB_RUN/undo)" 0 "undo --json tells that nothing stays"
 
 ok "record" tune v0 record $LAB_RUN/tree
 is "$(tune v0 check --root $LAB_RUN/tree)" "$(tune v0 check)" "a recorded tree gives the same findings"

@@ -271,6 +271,29 @@ static void compare(const struct tune *t, const struct tune_journal *j)
 	free(now);
 }
 
+static int has_irq(const struct tune_facts *f, unsigned irq)
+{
+	for (unsigned i = 0; i < f->irqs_n; i++)
+		if (f->irqs[i].irq == irq)
+			return 1;
+	return 0;
+}
+
+/* A driver that was loaded anew has other interrupts, and another device may have the numbers of the old ones */
+static void leave_foreign_irqs(const struct tune *t, struct tune_journal *j)
+{
+	for (size_t i = j->entries_n; i-- > 0;) {
+		const char *to = strstr(j->entries[i].undo, " >/proc/irq/");
+		unsigned irq;
+
+		if (!to || sscanf(to, " >/proc/irq/%u/", &irq) != 1 || has_irq(t->facts, irq))
+			continue;
+		fprintf(t->to, "  # %s   (left out: interrupt %u is not of %s any more)\n", j->entries[i].undo, irq,
+			t->ifname);
+		tune_journal_drop(j, i);
+	}
+}
+
 static int run_undo(struct tune *t)
 {
 	struct tune_journal *j;
@@ -288,6 +311,7 @@ static int run_undo(struct tune *t)
 		return status;
 	}
 	fprintf(t->to, "running:\n");
+	leave_foreign_irqs(t, j);
 	stay = tune_undo(j, tune_run, t->to);
 	tell_json(t, j);
 	status = stay || look(t);

@@ -22,7 +22,7 @@ same()
 	is "$(diff <(echo "$before") <(tune_state v0))" "" "$1"
 }
 
-tap_plan 54
+tap_plan 56
 mount -t sysfs sysfs /sys && mount -t bpf bpf /sys/fs/bpf && pair && tune_program || lab_die "cannot make the pair"
 before=$(tune_state v0)
 
@@ -100,6 +100,12 @@ jq '.boot = "11111111-2222-3333-4444-555555555555"' <$LAB_RUN/whole >$TUNE_STATE
 like "$(tune v0 undo)" "started anew since, which took all back" "a journal of another boot has nothing to undo"
 is "$(diff <(echo "$applied") <(tune_state v0))" "" "and nothing is"
 cp -p $LAB_RUN/whole $TUNE_STATE/tune-v0.json
+irq=$(ls /proc/irq | grep -m 1 '^[0-9]')
+jq --arg path /proc/irq/$irq/smp_affinity_list '.changes += [{ run: ("echo 0 >" + $path), undo: ("echo 0 >" + $path), state: "done" }]' \
+	<$LAB_RUN/whole >$TUNE_STATE/tune-v0.json
+like "$(tune v0 undo)" "interrupt $irq is not of v0 any more" "an interrupt that is not the card's is left alone"
+same "and the rest taken back"
+tune v0 apply --yes >/dev/null
 exec 8<$TUNE_STATE
 flock 8
 like "$(tune v0 undo 2>&1)" "another tune is at work" "one at a time"

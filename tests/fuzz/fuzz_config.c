@@ -4,7 +4,7 @@
  * neither, and what it says has a place and is one line.  After each input a good file is still read: nothing
  * may linger in the lexer, whose state is the process's.
  *
- * rooms: config config_table config_value config_text config_parse config_report config_check dane_name dane_verdict log net
+ * rooms: config config_table config_value config_text config_parse config_report config_check dane dane_name dane_record dane_client dane_verdict log net
  */
 #include "userspace/config.h"
 

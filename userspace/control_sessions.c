@@ -37,10 +37,11 @@ static json_t *session_json(const struct session_view *v, unsigned worker)
 {
 	char peer[NET_TEXT_MAX];
 
-	return json_pack("{s:o, s:i, s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:s?, s:I, s:I, s:I, s:I}", "id",
+	return json_pack("{s:o, s:i, s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:s?, s:I, s:I, s:I, s:I}", "id",
 			 json_sprintf("%llx", (unsigned long long)v->id), "worker", (int)worker, "listener", v->listener,
 			 "client", net_addr_text(&v->peer, peer), "age_ms", (json_int_t)v->age_ms, "step", v->step, "wait",
-			 v->wait, "helo", v->helo, "tls", v->tls, "backend", v->backend, "commands",
+			 v->wait, "helo", v->helo, "tls", v->tls, "client_dane",
+			 v->client_dane, "backend", v->backend, "commands",
 			 (json_int_t)v->commands, "messages", (json_int_t)v->messages, "bytes_in",
 			 (json_int_t)v->bytes_in, "bytes_out", (json_int_t)v->bytes_out);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Is this node fit for mail?  What /healthz says, and danelawctl status. */
 #include "userspace/daemon.h"
+#include "userspace/policy.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,13 +25,23 @@ static void because(struct reasons *r, const char *fmt, ...)
 	r->len += r->len + (size_t)n < r->size ? (size_t)n : r->size - 1 - r->len;
 }
 
+/* Mail is held up without validation: backends are judged by it, or clients must be.  To observe them is no need. */
+static bool needs_validation(const struct config *cfg)
+{
+	for (size_t i = 0; i < cfg->backend_count; i++)
+		if (cfg->backends[i].tls == CONFIG_TLS_DANE)
+			return true;
+	return policy_requires(cfg);
+}
+
 /* Validation runs where a policy needs it; a configuration may say that it goes on without. */
 static void look_at_validation(const struct daemon *d, struct reasons *r)
 {
+	const struct config *cfg = daemon_config(d);
 	struct dns *dns = daemon_dns(d);
 	struct dns_health h;
 
-	if (!dns || daemon_config(d)->dns.when_broken == CONFIG_RUN_WITHOUT)
+	if (!dns || cfg->dns.when_broken == CONFIG_RUN_WITHOUT || !needs_validation(cfg))
 		return;
 	dns_health(dns, &h);
 	if (h.state == DNS_UNKNOWN)

@@ -49,6 +49,22 @@ bool policy_asks(const struct config *cfg, const struct config_listener *l)
 	return false;
 }
 
+static bool listener_requires(const struct config *cfg, const struct config_listener *l)
+{
+	for (size_t i = 0; i < l->policy_count; i++)
+		if (cfg->policies[l->policies[i]].client_dane == CONFIG_CLIENT_REQUIRE)
+			return true;
+	return l->client_dane == CONFIG_CLIENT_REQUIRE;
+}
+
+bool policy_requires(const struct config *cfg)
+{
+	for (size_t i = 0; i < cfg->listener_count; i++)
+		if (listener_requires(cfg, &cfg->listeners[i]))
+			return true;
+	return false;
+}
+
 struct policy_ask policy_ask(const struct config *cfg, const struct config_listener *l, const struct in6_addr *ip)
 {
 	for (size_t i = 0; i < l->policy_count; i++) {

@@ -22,6 +22,8 @@ struct policy_ask {
 
 /* Can any client of this listener be asked at all?  Where not, policy_ask() need not be called. */
 bool policy_asks(const struct config *cfg, const struct config_listener *l);
+/* Does any listener turn clients away that are not verified?  Then validation has to work. */
+bool policy_requires(const struct config *cfg);
 /* The first policy with client-dane of its own whose networks hold the address, else the listener. */
 struct policy_ask policy_ask(const struct config *cfg, const struct config_listener *l, const struct in6_addr *ip);
 

@@ -240,6 +240,8 @@ static void view(const struct session *s, struct session_view *v)
 				    .bytes_out = s->client.bytes_out,
 				    .commands = s->commands,
 				    .messages = s->relay.messages };
+	if (s->verdict)
+		client_judgement_text(&s->verdict->judgement, v->client_dane);
 	if (s->helo)
 		strncpy(v->helo, s->helo, sizeof(v->helo) - 1);
 }

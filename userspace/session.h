@@ -180,6 +180,7 @@ struct session_view {
 	char helo[64];
 	const char *step, *wait; /* where it is, and what it waits for ("" : nothing) */
 	const char *tls;	 /* "TLSv1.3"; "" without */
+	char client_dane[DANE_NAME_MAX + 16]; /* the verdict on its client, as in the log; "": not asked, "-": not known yet */
 	const char *backend;	 /* the last one tried; NULL: none yet */
 	uint64_t age_ms, bytes_in, bytes_out;
 	uint32_t commands;

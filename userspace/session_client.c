@@ -36,6 +36,8 @@ static void grant_lane(struct session *s, const struct config_policy *p)
 {
 	const struct session_verdict *v = s->verdict;
 
+	if (s->listener->cfg->proxy == CONFIG_PROXY_REQUIRED)
+		return; /* the front sees the balancer's address, not the client's */
 	if (p->lane_ms && s->env->lane && v && v->judgement.verdict == DANE_VERIFIED &&
 	    lane_grant(s->env->lane, p, &s->peer.ip, v->judgement.identity))
 		stats_add(s->env->stats, COUNT_client_lane, 1);
@@ -61,7 +63,7 @@ static void judged(struct session *s)
 	v->judging = NULL;
 	v->known = true;
 	v->ms = v->t_begin ? ring_now(s->env->ring) - v->t_begin : 0;
-	if (j->verdict == DANE_MISMATCH && s->env->lane)
+	if (j->verdict == DANE_MISMATCH && s->env->lane && s->listener->cfg->proxy != CONFIG_PROXY_REQUIRED)
 		lane_withdraw(s->env->lane, &s->peer.ip); /* it is not what it was when it got in */
 	v->answer = (uint8_t)policy_answer(s->env->cfg, s->ask, (enum dane_verdict)j->verdict, j->identity, j->broken);
 	/* also after a resumption: a ticket of TLS 1.3 is used once (RFC 8446 C.4); the verdict in it ends when it ended */

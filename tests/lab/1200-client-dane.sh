@@ -182,7 +182,7 @@ validates()
 
 # ---- tests ----
 
-tap_plan 67
+tap_plan 72
 LAB_QUIET=1
 lab_up
 client_certs && zones || lab_die "zones"
@@ -361,4 +361,36 @@ sed -i 's/probe-interval = 1s/& when-broken = run-without/' $EDGE_CONF
 edge_start
 ok "run-without: the log is louder" lab_wait 30 broken "NOBODY is verified"
 judged right require lookup_failed sent
+edge_stop
+
+# ---- the lane: a proven name keeps its way in ----
+
+cp $LAB_TRUST_ANCHOR $LAB_ROOT/etc/danelaw-anchor
+sed -i 's/ when-broken = run-without//; s/front { interfaces.*/front { interfaces = { "edge0" } source-rate = 6 source-burst = 30 }/' $EDGE_CONF
+: >$EDGE_LOG
+edge_start
+lab_wait 30 validates
+
+# connects ADDRESS COUNT SECONDS: so many connections at once from there; how many are established by then, or all
+connects()
+{
+	nsenter --net=/run/netns/internet perl -MIO::Socket::INET -MTime::HiRes=time,sleep -e '
+		my ($from, $to, $n, $end) = (@ARGV[0 .. 2], time + $ARGV[3]);
+		my @s = map { IO::Socket::INET->new(LocalAddr => $from, PeerAddr => $to, PeerPort => 2502, Blocking => 0) } 1 .. $n;
+		my $up = 0;
+		while ($up < $n && time < $end) { sleep 0.05; $up = grep { $_ && $_->connected } @s }
+		print $up' "$1" $LAB_EDGE "$2" "$3"
+}
+limited()
+{
+	[ "$(edge_stats | sed -n "s/^$1 //p")" -gt 0 ]
+}
+judged right observe verified:mail.sender.example sent
+is "$(connects $LAB_SENDER 60 30)" 60 "over the limit of a source: a verified one has all its connections"
+ok "and the front says why" limited verified
+connects $LAB_SENDER2 60 3 >/dev/null &
+ok "while a stranger's are limited" lab_wait 10 limited limit_source
+wait $!
+edge_stop
+is $? 0 "danelawd ends well"
 tap_end

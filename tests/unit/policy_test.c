@@ -71,6 +71,7 @@ static void asking(void **state)
 		if (ask.mode != rows[i].mode || ask.by != rows[i].by)
 			fail_msg("%s: mode %d by %d", rows[i].policies, ask.mode, ask.by);
 		assert_int_equal(policy_asks(c, &c->listeners[0]), rows[i].asks);
+		assert_int_equal(policy_requires(c), rows[i].asks && (strstr(rows[i].listener, "require") || strstr(rows[i].policies, "require")));
 		config_free(c);
 	}
 }

@@ -46,7 +46,7 @@ struct world {
 	struct fake_peer *client, *backend;
 	struct peer peer;
 	const struct made *shown;
-	bool tls;
+	bool tls, tls12;
 	SSL_SESSION *ticket;
 	char text[8192]; /* what the client was sent and nobody has looked at */
 	unsigned clients;
@@ -56,7 +56,7 @@ struct world {
 struct script {
 	const char *name;
 	const char *policies, *listener; /* of the configuration */
-	char shows;			 /* 'o' its own certificate, 'x' another, '-' none */
+	char shows;			 /* 'o' its own certificate, 'x' another, '-' none; 'O' its own, by TLS 1.2 */
 	const char *dns;		 /* "owner state" of own_record: S, I, F, X: the record of another key; TTL 60 */
 	const char *lines[40];
 };
@@ -119,7 +119,8 @@ static void set_up(struct world *w, const struct script *s)
 	memset(w, 0, sizeof(*w));
 	w->name = s->name;
 	w->cfg = make_config(s);
-	w->shown = s->shows == 'o' ? client_made : s->shows == 'x' ? other_made : NULL;
+	w->tls12 = s->shows == 'O';
+	w->shown = s->shows == 'o' || w->tls12 ? client_made : s->shows == 'x' ? other_made : NULL;
 	tell_dns(s->dns);
 	assert_int_equal(ring_new(&ring, &w->env.ring, &why), 0);
 	assert_int_equal(leg_io_init(&w->io, w->env.ring), 0);
@@ -239,6 +240,8 @@ static void shake(struct world *w)
 	expect(w, "tls", "220 2.0.0 Ready to start TLS", true);
 	peer_clear(&w->peer);
 	peer_init(&w->peer, false);
+	if (w->tls12)
+		SSL_CTX_set_max_proto_version(w->peer.ctx, TLS1_2_VERSION);
 	if (w->shown)
 		peer_show(&w->peer, w->shown);
 	peer_start(&w->peer);
@@ -435,6 +438,14 @@ static const struct script scripts[] = {
 	{ "a failed look-up is not", "", "client-dane = observe", 'o', OWNER "F", { TLS, "judged lookup_failed", "B up", "P ~ lookup_failed", "B: 220 farm", "P ~ EHLO", "B: 250 farm", "S: 250 mx.example",
 		"again", "dns " OWNER "S", TLS, "full", "judged verified:mail.sender.example", TAKEN("verified:mail.sender.example") } },
 
+	{ "TLS 1.2: judged as well, but no ticket carries it", "", "client-dane = require", 'O', OWNER "S", { TLS, "judged verified:mail.sender.example", "B up", "P ~ verified", "B: 220 farm", "P ~ EHLO",
+		"B: 250 farm", "S: 250 mx.example", "again", TLS, "full", "judged verified:mail.sender.example", TAKEN("verified:mail.sender.example") } },
+	{ "XCLIENT: a verified name is NAME", "backend x { address = 10.0.0.7 client-address = xclient } pool xp { backends = x } policy a { pool = xp }", "policies = a client-dane = observe", 'o', OWNER "S",
+		{ TLS, "B up", "B: 220 farm", "P ~ EHLO mail.sender.example", "B: 250-farm", "B: 250 XCLIENT NAME ADDR", "P ~ XCLIENT NAME=mail.sender.example ADDR=198.51.100.7", "B: 220 farm",
+		"P ~ EHLO", "B: 250 farm", "S: 250 mx.example", "end client_closed" } },
+	{ "XCLIENT: any other has none", "backend x { address = 10.0.0.7 client-address = xclient } pool xp { backends = x } policy a { pool = xp }", "policies = a client-dane = observe", 'x', OWNER "S",
+		{ TLS, "B up", "B: 220 farm", "P ~ EHLO mail.sender.example", "B: 250-farm", "B: 250 XCLIENT NAME ADDR", "P ~ XCLIENT NAME=[UNAVAILABLE] ADDR=198.51.100.7", "B: 220 farm",
+		"P ~ EHLO", "B: 250 farm", "S: 250 mx.example", "end client_closed" } },
 	{ "the policy's pool, by name", "policy a { names = {mail.sender.example} pool = q }", "policies = a client-dane = observe", 'o', OWNER "S", { TLS, TAKEN("verified") } },
 	{ "the policy's size", "policy a { verdicts = {none} max-size = 1k }", "policies = a client-dane = observe", '-', "", { TLS, "B up", "P ~ none", "B: 220 farm", "P ~ EHLO", "B: 250-farm", "B: 250 SIZE 5000",
 		"S: 250-mx.example", "S: 250 SIZE 1024", "C: MAIL FROM:<a@b> SIZE=1025", "S: 552 5.3.4 Message size exceeds the limit", "end client_closed" } },

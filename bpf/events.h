@@ -56,12 +56,14 @@ __noinline int send_sample(struct xdp_md *ctx, const struct address *from, __u32
 		return 0;
 	if (captured > EVENT_BYTES)
 		captured = EVENT_BYTES;
+	barrier_var(captured);
+	captured = ((captured - 1) & (EVENT_BYTES - 1)) + 1; /* as it was; the verifier of Linux 6.1 sees it in this form only */
 	event->time_ns = now;
 	event->ifindex = ctx->ingress_ifindex;
 	event->reason = reason;
 	event->length = length;
 	event->captured = 0;
-	if (captured && !bpf_xdp_load_bytes(ctx, 0, event->packet, captured))
+	if (!bpf_xdp_load_bytes(ctx, 0, event->packet, captured))
 		event->captured = captured;
 	bpf_ringbuf_submit(event, 0);
 	return 0;

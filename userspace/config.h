@@ -20,6 +20,7 @@
 #include "userspace/smtp.h"
 
 enum config_io { CONFIG_IO_AUTO, CONFIG_IO_URING, CONFIG_IO_EPOLL };
+enum config_attach { CONFIG_ATTACH_LINK, CONFIG_ATTACH_LIBXDP };
 enum config_xdp { CONFIG_XDP_NATIVE, CONFIG_XDP_GENERIC_ALLOWED, CONFIG_XDP_OFF };
 enum config_client_address { CONFIG_ADDR_PROXY_V2, CONFIG_ADDR_PROXY_V1, CONFIG_ADDR_XCLIENT, CONFIG_ADDR_NONE };
 enum config_backend_tls { CONFIG_TLS_NONE, CONFIG_TLS_DANE, CONFIG_TLS_PIN, CONFIG_TLS_CA };
@@ -40,6 +41,7 @@ enum config_syn_cookies { CONFIG_COOKIES_AUTO, CONFIG_COOKIES_OWN, CONFIG_COOKIE
 
 struct config_front {
 	enum config_xdp mode;	  /* off when there is no interface */
+	enum config_attach attach;
 	char **interfaces;
 	size_t interface_count;
 	char **deny_files, **allow_files; /* one prefix a line, '#' comments */

@@ -71,6 +71,7 @@ const struct config_setting config_settings[] = {
 
 	FRONT("interfaces", WORDS, interfaces, AND(config_front, interface_count), .min = 1, .max = 15),
 	FRONT("mode", CHOICE, mode, .choices = "native|generic-allowed|off", .def = "native"),
+	FRONT("attach", CHOICE, attach, .choices = "link|libxdp", .def = "link"),
 	FRONT("deny", PATHS, deny_files, AND(config_front, deny_file_count)),
 	FRONT("allow", PATHS, allow_files, AND(config_front, allow_file_count)),
 	FRONT("list-entries", NUMBER, list_entries, .min = 1000, .max = 1 << 24, .def = "262144"),

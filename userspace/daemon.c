@@ -127,6 +127,7 @@ static int open_front(struct daemon *d, char *err, size_t err_size)
 	struct front_settings set = { .interfaces = cfg->front.interfaces,
 				      .interface_count = cfg->front.interface_count,
 				      .generic_allowed = cfg->front.mode == CONFIG_XDP_GENERIC_ALLOWED,
+				      .dispatcher = cfg->front.attach == CONFIG_ATTACH_LIBXDP,
 				      .vips = vips,
 				      .vip_count = n,
 				      .listeners = (unsigned)cfg->listener_count,

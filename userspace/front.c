@@ -278,12 +278,42 @@ static int name_newest(int map, struct front_err err)
 	return 0;
 }
 
+/* An object of its own for each interface: libxdp makes an extension of one dispatcher of it. */
+static int attach_dispatched(const struct front_settings *set, size_t i, struct front_link *link, struct front_err err)
+{
+	struct front_bpf *skel = front_bpf__open();
+	int code;
+
+	if (!skel)
+		return front_fail(err, -errno, "cannot open the front's object: %s", strerror(errno));
+	size_maps(skel, set);
+	code = front_pin_maps(skel->obj, err);
+	if (!code)
+		code = front_attach_dispatch(skel->obj, set->interfaces[i], set->generic_allowed, link, err);
+	front_bpf__destroy(skel);
+	return code;
+}
+
+static int attach_all(struct front *f, int prog, const struct front_settings *set, struct front_err err)
+{
+	int code = set->dispatcher ? front_dispatch_open(err) : 0;
+	size_t i;
+
+	if (!code && set->dispatcher)
+		front_drop_other_links(NULL, 0); /* of our own, which would hold the interfaces */
+	for (i = 0; i < set->interface_count && !code; i++) {
+		code = set->dispatcher ? attach_dispatched(set, i, &f->links[i], err)
+				       : front_attach_xdp(prog, set->interfaces[i], set->generic_allowed, &f->links[i], err);
+		f->link_count++;
+	}
+	return code;
+}
+
 static int load_front(struct front *f, const struct front_settings *set, struct front_err err)
 {
 	struct front_bpf *skel = front_bpf__open();
 	int code;
-	size_t i;
-
+	
 	if (!skel)
 		return front_fail(err, -errno, "cannot open the front's object: %s", strerror(errno));
 	size_maps(skel, set);
@@ -307,11 +337,8 @@ static int load_front(struct front *f, const struct front_settings *set, struct 
 		code = set_vips(f, set, err);
 	if (!code)
 		code = front_pin_prog(bpf_program__fd(skel->progs.front), "front", err);
-	for (i = 0; i < set->interface_count && !code; i++) {
-		code = front_attach_xdp(bpf_program__fd(skel->progs.front), set->interfaces[i], set->generic_allowed,
-					&f->links[i], err);
-		f->link_count++;
-	}
+	if (!code)
+		code = attach_all(f, bpf_program__fd(skel->progs.front), set, err);
 out:
 	front_bpf__destroy(skel);
 	return code;
@@ -358,8 +385,9 @@ static void describe(struct front *f)
 	if (!out)
 		return;
 	for (i = 0; i < f->link_count; i++)
-		fprintf(out, "%s%s %s (%s)", i ? ", " : "", f->links[i].interface,
-			f->links[i].native ? "native" : "generic: slow, for tests only", f->links[i].driver);
+		fprintf(out, "%s%s %s%s (%s)", i ? ", " : "", f->links[i].interface,
+			f->links[i].native ? "native" : "generic: slow, for tests only",
+			f->links[i].dispatched ? ", in libxdp's dispatcher" : "", f->links[i].driver);
 	if (f->steer_link >= 0)
 		fprintf(out, "%sconnections steered to %u workers", i ? ", " : "", f->worker_count);
 	fclose(out);
@@ -422,7 +450,8 @@ int front_open(const struct front_settings *set, struct front **out, char *text,
 		front_close(f, false);
 		return code;
 	}
-	front_drop_other_links(set->interfaces, set->interface_count);
+	if (!set->dispatcher)
+		front_drop_other_links(set->interfaces, set->interface_count);
 	describe(f);
 	*out = f;
 	return 0;
@@ -523,6 +552,9 @@ void front_close(struct front *f, bool detach)
 
 	if (!f)
 		return;
+	for (i = 0; detach && i < f->link_count; i++)
+		if (f->links[i].dispatched)
+			front_detach_dispatch(&f->links[i]);
 	if (detach)
 		front_unpin_all();
 	for (i = 0; i < f->link_count; i++)

@@ -35,6 +35,7 @@ struct front_settings {
 	char *const *interfaces;
 	size_t interface_count;
 	bool generic_allowed;	/* else native or an error */
+	bool dispatcher;	/* through libxdp's dispatcher, beside other programs; else by a link of our own */
 	const struct front_vip *vips;
 	size_t vip_count;
 	unsigned listeners, workers;

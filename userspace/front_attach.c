@@ -27,7 +27,7 @@ static void xdp_pin(const char *interface, char *path, size_t size)
 	snprintf(path, size, LINKS "/xdp-%s", interface);
 }
 
-static bool is_native(unsigned ifindex)
+bool front_is_native(unsigned ifindex)
 {
 	LIBBPF_OPTS(bpf_xdp_query_opts, query);
 
@@ -57,7 +57,7 @@ static int take_over(int prog, const char *path, bool generic_allowed, struct fr
 
 	if (fd < 0)
 		return -1;
-	if ((generic_allowed || is_native(link->ifindex)) && !bpf_link_update(fd, prog, NULL))
+	if ((generic_allowed || front_is_native(link->ifindex)) && !bpf_link_update(fd, prog, NULL))
 		return fd;
 	unlink(path);
 	bpf_link_detach(fd);
@@ -98,7 +98,7 @@ int front_attach_xdp(int prog, const char *interface, bool generic_allowed, stru
 			return front_fail(err, -errno, "cannot pin the link of %s as %s: %s", interface, path, strerror(errno));
 		link->fresh = true;
 	}
-	link->native = is_native(link->ifindex);
+	link->native = front_is_native(link->ifindex);
 	return 0;
 }
 

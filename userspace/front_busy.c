@@ -74,6 +74,17 @@ static void prog_name(uint32_t id, char out[BPF_OBJ_NAME_LEN])
 	close(fd);
 }
 
+bool front_in_dispatcher(unsigned ifindex)
+{
+	uint32_t prog = ifindex ? attached_prog(ifindex) : 0;
+	char name[BPF_OBJ_NAME_LEN];
+
+	if (!prog)
+		return false;
+	prog_name(prog, name);
+	return !strcmp(name, "xdp_dispatcher");
+}
+
 /* The link that holds the interface; 0: none, so it was attached over netlink. */
 static uint32_t holding_link(unsigned ifindex)
 {
@@ -110,11 +121,14 @@ static int explain_busy(const char *interface, unsigned ifindex, int code, struc
 				  "%s already runs the XDP program \"%s\" (id %u), held by link %u; look with "
 				  "`bpftool link show id %u`, take it off with `bpftool link detach id %u`",
 				  interface, name, prog, link, link, link);
+	if (!strcmp(name, "xdp_dispatcher"))
+		return front_fail(err, -code,
+				  "%s already runs libxdp's dispatcher (id %u): `xdp-loader status %s` shows for which programs; stand "
+				  "beside them with attach = libxdp, or take them off with `xdp-loader unload %s --all`",
+				  interface, prog, interface, interface);
 	return front_fail(err, -code,
-			  "%s already runs the XDP program \"%s\" (id %u), attached by netlink (ip link, xdp-loader, libxdp); "
-			  "take it off with `%s%s%s`",
-			  interface, name, prog, strcmp(name, "xdp_dispatcher") ? "ip link set dev " : "xdp-loader unload ",
-			  interface, strcmp(name, "xdp_dispatcher") ? " xdp off" : " --all");
+			  "%s already runs the XDP program \"%s\" (id %u), attached by netlink (ip link, bpftool net); take it off "
+			  "with `ip link set dev %s xdp off`", interface, name, prog, interface);
 }
 
 /* Has the driver say its reason; "" when it says none. */

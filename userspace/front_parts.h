@@ -7,6 +7,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +26,8 @@ int front_fail(struct front_err err, int code, const char *fmt, ...) __attribute
 /* libbpf's own messages since front_listen(), the last warnings of it as one line; "" when it said nothing. */
 void front_listen(void);
 const char *front_heard(void);
+/* What does the listening; libxdp's levels are the same. */
+int front_listen_print(enum libbpf_print_level level, const char *fmt, va_list ap);
 
 /* A deny list as read from files. */
 struct list_entry {
@@ -51,6 +54,7 @@ struct front_link {
 	char driver[32];
 	bool native;
 	bool fresh; /* attached by us just now, not taken over */
+	bool dispatched; /* through libxdp's dispatcher; fd is -1 */
 	int fd;
 };
 
@@ -127,9 +131,21 @@ int front_attach_steer(int prog, int *link, struct front_err err);
 /* Detaches pinned links of interfaces that are no longer ours. */
 void front_drop_other_links(char *const *interfaces, size_t count);
 
+bool front_is_native(unsigned ifindex);
+
+/* --- front_dispatch.c --- */
+/* Opens libxdp, once; fails with the reason where there is none or it is too old. */
+int front_dispatch_open(struct front_err err);
+/* Loads obj's only program, whose maps are prepared, into the interface's dispatcher; one of an earlier run goes. */
+int front_attach_dispatch(struct bpf_object *obj, const char *interface, bool generic_allowed, struct front_link *link,
+			  struct front_err err);
+void front_detach_dispatch(const struct front_link *link);
+
 /* --- front_busy.c --- */
 /* Says in err why prog could not be attached (errno code, positive) and what to do. */
 int front_explain_attach(int prog, const char *interface, unsigned ifindex, int code, bool native, struct front_err err);
 void front_driver(const char *interface, char out[32]);
+/* What runs on the interface is libxdp's dispatcher. */
+bool front_in_dispatcher(unsigned ifindex);
 
 #endif

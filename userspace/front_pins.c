@@ -37,7 +37,7 @@ int front_fail(struct front_err err, int code, const char *fmt, ...)
 }
 
 /* Keeps the end of what libbpf said, lines joined by "; ", without its "libbpf: " before each. */
-static int listen_print(enum libbpf_print_level level, const char *fmt, va_list ap)
+int front_listen_print(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
 	size_t have = strlen(heard);
 	char line[512];
@@ -59,7 +59,7 @@ static int listen_print(enum libbpf_print_level level, const char *fmt, va_list 
 void front_listen(void)
 {
 	heard[0] = 0;
-	libbpf_set_print(listen_print);
+	libbpf_set_print(front_listen_print);
 }
 
 const char *front_heard(void)

@@ -37,7 +37,7 @@ int front_view_state(const struct front_view *v, struct front_state *out);
 
 struct front_link_row {
 	char name[64];	 /* "edge0", "sk_lookup" */
-	char mode[32];	 /* "native", "generic", "dispatcher", "network namespace"; "gone": the interface is not there */
+	char mode[32];	 /* "native", "generic", "native, dispatcher", "network namespace"; "gone": detached */
 	char driver[32]; /* "" of sk_lookup */
 	uint32_t link_id, prog_id;
 };

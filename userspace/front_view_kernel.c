@@ -83,19 +83,36 @@ static void visit_link(void *ctx, int fd, const char *name)
 	row.link_id = info.id;
 	row.prog_id = info.prog_id;
 	if (xdp) {
-		unsigned ifindex = info.type == BPF_LINK_TYPE_XDP ? info.xdp.ifindex : if_nametoindex(row.name);
-
-		snprintf(row.mode, sizeof(row.mode), "%s", !ifindex ? "gone" : info.type == BPF_LINK_TYPE_XDP ? xdp_mode(ifindex) : "dispatcher");
+		snprintf(row.mode, sizeof(row.mode), "%s", info.xdp.ifindex ? xdp_mode(info.xdp.ifindex) : "gone");
 		front_driver(row.name, row.driver);
 	}
+	visit->each(visit->ctx, &row);
+}
+
+/* libxdp keeps the links of what is in its dispatchers; ours is known there by its program's pin, front-INTERFACE. */
+static void visit_dispatched(void *ctx, int fd, const char *name)
+{
+	struct link_visit *visit = ctx;
+	struct front_link_row row = { .mode = "gone" };
+	struct bpf_prog_info info = { 0 };
+	uint32_t size = sizeof(info);
+
+	if (strncmp(name, "front-", 6) || bpf_obj_get_info_by_fd(fd, &info, &size))
+		return;
+	snprintf(row.name, sizeof(row.name), "%s", name + 6);
+	row.prog_id = info.id;
+	front_driver(row.name, row.driver);
+	if (front_in_dispatcher(if_nametoindex(row.name)))
+		snprintf(row.mode, sizeof(row.mode), "%s, dispatcher", xdp_mode(if_nametoindex(row.name)));
 	visit->each(visit->ctx, &row);
 }
 
 int front_view_links(const struct front_view *v, void (*each)(void *ctx, const struct front_link_row *), void *ctx)
 {
 	struct link_visit visit = { each, ctx };
+	int code = each_pin(v, "links", visit_link, &visit);
 
-	return each_pin(v, "links", visit_link, &visit);
+	return code ? code : each_pin(v, "progs", visit_dispatched, &visit);
 }
 
 /* ---- programs ---- */

@@ -110,7 +110,7 @@ static void dump(FILE *out, const struct config *c)
 	fprintf(out, "front mode=%d steer=%d", c->front.mode, c->front.steer);
 	dump_names(out, "interfaces", c->front.interfaces, c->front.interface_count);
 	dump_names(out, "deny", c->front.deny_files, c->front.deny_file_count);
-	fprintf(out, "\nfront limits list=%u verified=%u source=%u/%u factors=%u,%u flood=%u-%u,%u sessions=%u", c->front.list_entries,
+	fprintf(out, "\nfront limits attach=%d list=%u verified=%u source=%u/%u factors=%u,%u flood=%u-%u,%u sessions=%u", c->front.attach, c->front.list_entries,
 		c->front.verified_entries, c->front.source_rate, c->front.source_burst, c->front.factor56, c->front.factor48,
 		c->front.flood_enter, c->front.flood_leave, c->front.flood_hold_ms, c->limits.source_sessions);
 	dump_names(out, "allow", c->front.allow_files, c->front.allow_file_count);
@@ -178,7 +178,7 @@ static const struct {
 	{ LEAST,
 	  { "top hostname=mx1.example.net user=danelaw state-dir=/var/lib/danelaw run-dir=/run/danelaw workers=0 io=0 log-level=2 metrics=-\n",
 	    "front mode=2 steer=1 interfaces= deny=\n",
-	    "front limits list=262144 verified=65536 source=0/60 factors=4,16 flood=20000-0,10000 sessions=0 allow=\n",
+	    "front limits attach=0 list=262144 verified=65536 source=0/60 factors=4,16 flood=20000-0,10000 sessions=0 allow=\n",
 	    "tls min-version=12 ticket-secret=- ciphers=- ciphersuites=- groups=-\n",
 	    "limits sessions=10000 handshakes=1000 errors=20 pipelined=50 relay-buffer=262144\n",
 	    "timeouts proxy-header=5000 command=300000 handshake=30000 body-block=180000 body-min-rate=100 client-write=180000 linger=2000"
@@ -193,7 +193,7 @@ static const struct {
 	  "user = \"\"\nstate-dir = /s\nrun-dir = \"/r\" workers = 8 io = epoll log-level = debug // and one\n"
 	  "metrics = \"[::1]:9325\"\n"
 	  "front {\n\tinterfaces = {\"eth0\", eth1}\n\tmode = generic-allowed deny = {\"/etc/drop # no comment.txt\"}\n\tsteer = no\n"
-	  "allow = {/a, /b} list-entries = 1000000 verified-entries = 1000 source-rate = 600 source-burst = 1 factor-56 = 0 factor-48 = 65536\n"
+	  "allow = {/a, /b} attach = libxdp list-entries = 1000000 verified-entries = 1000 source-rate = 600 source-burst = 1 factor-56 = 0 factor-48 = 65536\n"
 	  "flood-enter = 7 flood-leave = 7 flood-hold = 1m }\nlimits { source-sessions = 30 }\n"
 	  "tls { min-version = 1.3 ticket-secret = \"/etc/secret\" ciphers = \"A:B\" ciphersuites = C groups = 'X25519:P-256' }\n"
 	  "limits { sessions = 20000 handshakes = 5 errors = 3 pipelined = 100 relay-buffer = 1M }\n"
@@ -209,7 +209,7 @@ static const struct {
 	  " proxy-from += {\"2001:db8::/32\"} greet-delay = 6s newline = normalize max-size = 50m }\n",
 	  { "top hostname=mx1.example.net user= state-dir=/s run-dir=/r workers=8 io=2 log-level=3 metrics=[::1]:9325\n",
 	    "front mode=1 steer=0 interfaces=eth0,eth1 deny=/etc/drop # no comment.txt\n",
-	    "front limits list=1000000 verified=1000 source=600/1 factors=0,65536 flood=7-7,60000 sessions=30 allow=/a,/b\n",
+	    "front limits attach=1 list=1000000 verified=1000 source=600/1 factors=0,65536 flood=7-7,60000 sessions=30 allow=/a,/b\n",
 	    "tls min-version=13 ticket-secret=/etc/secret ciphers=A:B ciphersuites=C groups=X25519:P-256\n",
 	    "limits sessions=20000 handshakes=5 errors=3 pipelined=100 relay-buffer=1048576\n",
 	    "timeouts proxy-header=300 command=120000 handshake=60000 body-block=3600000 body-min-rate=1024 client-write=90000 linger=0"

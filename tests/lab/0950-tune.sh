@@ -22,7 +22,7 @@ same()
 	is "$(diff <(echo "$before") <(tune_state v0))" "" "$1"
 }
 
-tap_plan 56
+tap_plan 59
 mount -t sysfs sysfs /sys && mount -t bpf bpf /sys/fs/bpf && pair && tune_program || lab_die "cannot make the pair"
 before=$(tune_state v0)
 
@@ -138,6 +138,17 @@ is "$(jq '.changes | length' $LAB_RUN/undo)" 0 "undo --json tells that nothing s
 ok "record" tune v0 record $LAB_RUN/tree
 is "$(tune v0 check --root $LAB_RUN/tree)" "$(tune v0 check)" "a recorded tree gives the same findings"
 like "$(tune v0 undo --root $LAB_RUN/tree 2>&1)" "a tree \(--root\) is for check and plan" "and is never applied to"
+# what a veth cannot do the kernel refuses; what ethtool or ip do not understand, they refuse themselves
+wrong=$(cat $LAB_SRC/tests/tune/*.{plan,undo} | sed 's/^ *\(# \)\{0,1\}//; s/ *(left out.*//; s/ *# resets.*//' | grep -E '^(ethtool|ip) ' |
+	sed -E 's/^(ethtool -[A-Z]) [^ ]+/\1 v0/; s/dev [^ ]+/dev v0/' | sort -u | tee $LAB_RUN/commands |
+	while read -r command; do $command 2>&1 | grep -E 'bad command|ethtool -h|Usage|garbage|Error' | sed "s/^/$command: /"; done)
+is "$wrong" "" "every command of the recorded cases is one that ethtool and ip understand"
+ok "and they are many" [ $(wc -l <$LAB_RUN/commands) -gt 30 ]
+told=
+for check in $(tune v0 check --json | jq -r '.findings[].check' | grep -v '\.'); do
+	grep -q "^| .*\`$check\`.* |" $LAB_SRC/docs/tuning.md || told="$told $check"
+done
+is "$told" "" "docs/tuning.md tells of every check"
 is "$($LAB_SRC/build/danelawctl tune --driver-facts --json | jq -r '.[].driver' | tr '\n' ' ')" \
 	"ixgbe ixgbevf i40e ice mlx5_core bnxt_en ena virtio_net veth bonding " "the drivers it knows"
 tap_end

@@ -23,6 +23,7 @@ enum {
 	FRONT_LIST_DEFAULT = 1 << 18, /* prefixes of the bulk lists, when the settings do not say */
 	FRONT_VERIFIED_DEFAULT = 65536, /* entries of verified, when the settings do not say */
 	FRONT_BLOCKED_MAX = 65536,
+	FRONT_TUNNELS_MAX = 1024, /* decap_to, decap_from4, decap_from6 */
 	FRONT_TEXT = 40,
 	FRONT_NO_WORKER = 0xffffffff,
 };
@@ -53,7 +54,15 @@ enum cookie_reason {
 #include "bpf/reasons.def"
 };
 
-/* front_stats, cookie_stats, steer_stats: one entry a CPU, one named counter a reason */
+enum also_reason {
+#define ALSO(number, symbol, sentence) ALSO_##symbol = number,
+#include "bpf/reasons.def"
+#define ALSO(number, symbol, sentence) +1
+	ALSO_COUNT = 0
+#include "bpf/reasons.def"
+};
+
+/* front_stats, front_also, cookie_stats, steer_stats: one entry a CPU, one named counter a reason */
 struct front_stats {
 #define REASON(number, symbol, verdict, sentence) __u64 symbol;
 #include "bpf/reasons.def"
@@ -69,12 +78,19 @@ struct steer_stats {
 #include "bpf/reasons.def"
 };
 
+struct front_also {
+#define ALSO(number, symbol, sentence) __u64 symbol;
+#include "bpf/reasons.def"
+};
+
 #define REASON(number, symbol, verdict, sentence)                                                                    \
 	_Static_assert(__builtin_offsetof(struct front_stats, symbol) == 8 * (number), "rows of reasons.def in order");
 #define COOKIE(number, symbol, sentence)                                                                             \
 	_Static_assert(__builtin_offsetof(struct cookie_stats, symbol) == 8 * (number), "rows of reasons.def in order");
 #define STEER(number, symbol, sentence)                                                                              \
 	_Static_assert(__builtin_offsetof(struct steer_stats, symbol) == 8 * (number), "rows of reasons.def in order");
+#define ALSO(number, symbol, sentence)                                                                               \
+	_Static_assert(__builtin_offsetof(struct front_also, symbol) == 8 * (number), "rows of reasons.def in order");
 #include "bpf/reasons.def"
 
 /* front_config[0]; written by the loader */
@@ -107,9 +123,13 @@ struct front_config {
 	__u16 cookie_window;
 	__u8 cookie_wscale;
 	__u8 cookie_shared;	/* other nodes make cookies with our keys: any ACK may answer one */
+	__u32 decap;			/* 1: tunnels end here, decap_to and decap_from4/6 say which */
+	__u32 gue_port;			/* of GUE and FOU; 0: none */
+	__u32 spread_cpus;		/* elements of spread_cpu that are used; 0: packets stay where they came in */
+	__u32 zero;
 };
 enum { FEW4_MAX = 8, FEW6_MAX = 4 };
-_Static_assert(sizeof(struct front_config) == 200, "front_config");
+_Static_assert(sizeof(struct front_config) == 216, "front_config");
 
 enum cookie_path {
 	COOKIE_PATH_NONE,   /* new connections go to the kernel, flood or not */
@@ -277,6 +297,11 @@ _Static_assert(sizeof(struct front_newest) == 48, "newest");
 /* What a run of `watch` answers, ored; WATCH_BY_PACKET stands where a place in sockets could. */
 enum watch_state { WATCH_FULL = 1, WATCH_STAMPED = 2, WATCH_NONE = 4 };
 #define WATCH_BY_PACKET 0xffffffff
+
+/* decap_to: keyed by source_key, an own address that a tunnel may end at */
+struct tunnel_end {
+	char text[FRONT_TEXT];
+};
 
 /* steer_state[0]: two rows of sockets a listener; a new process fills the other row and then flips generation */
 struct steer_state {

@@ -16,6 +16,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "bpf/abi.h"
+#include "bpf/decap.h"
 #include "bpf/events.h"
 #include "bpf/limit.h"
 #include "bpf/lists.h"
@@ -33,6 +34,7 @@ enum {
 	GO_ON = -1,	/* a check's answer when it has no objection */
 	BY_COOKIE = -2, /* to be answered by a cookie */
 	BY_RESET = -3,
+	LOOK_INSIDE = -4, /* judge()'s, of a packet that may be a tunnel's */
 };
 
 enum {
@@ -162,6 +164,8 @@ static __always_inline int check_parsed(const struct packet *p, enum parsed pars
 	case PARSED_EXT_TOO_MANY:
 	case PARSED_ICMP:
 		return is_vip_address(p) ? reason_parsed(parsed) : REASON_not_ours;
+	case PARSED_TUNNEL:
+		return LOOK_INSIDE;
 	default:
 		return REASON_not_ours;
 	}
@@ -319,7 +323,7 @@ static __always_inline int judge(struct xdp_md *ctx, struct address *from)
 	int reason;
 
 	reason = check_parsed(&p, parse_packet(ctx, &p));
-	if (reason == REASON_not_ours)
+	if (reason == REASON_not_ours || reason == LOOK_INSIDE)
 		return reason;
 	keep_address(&p, p.source, 0, from);
 	if (reason != GO_ON)
@@ -362,10 +366,35 @@ static __always_inline int leave(struct xdp_md *ctx, const struct address *from,
 	}
 }
 
+/* A packet that may be a tunnel's: if it is, it is judged by front_inside, a program (and a stack) of its own. */
+static __always_inline int open_tunnel(struct xdp_md *ctx, struct address *from)
+{
+	int reason = unwrap(ctx, from);
+
+	if (reason == GO_ON) {
+		bpf_tail_call(ctx, &inside, 0);
+		reason = REASON_error_tunnel;
+	}
+	return reason;
+}
+
 SEC("xdp.frags")
 int front(struct xdp_md *ctx)
 {
 	struct address from = { 0 };
+	int reason = judge(ctx, &from);
 
-	return leave(ctx, &from, judge(ctx, &from));
+	if (reason == LOOK_INSIDE)
+		reason = open_tunnel(ctx, &from);
+	return leave(ctx, &from, reason);
+}
+
+/* What was in a tunnel. */
+SEC("xdp.frags")
+int front_inside(struct xdp_md *ctx)
+{
+	struct address from = { 0 };
+	int reason = judge(ctx, &from);
+
+	return leave(ctx, &from, reason == LOOK_INSIDE ? REASON_not_ours : reason);
 }

@@ -95,6 +95,28 @@ struct {
 	__type(value, struct flood_cpu);
 } flood_cpu SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct front_also);
+} front_also SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, FRONT_TUNNELS_MAX);
+	__type(key, struct source_key);
+	__type(value, struct tunnel_end);
+} decap_to SEC(".maps");
+
+/* inside[0]: front_inside, where front goes on when it has opened a tunnel */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(__u32));
+} inside SEC(".maps");
+
 #define PREFIX_MAP(name, prefix, entries)                                                                            \
 	struct {                                                                                                     \
 		__uint(type, BPF_MAP_TYPE_LPM_TRIE);                                                                 \
@@ -108,6 +130,8 @@ PREFIX_MAP(allow4, prefix4, FRONT_RULES_MAX);
 PREFIX_MAP(allow6, prefix6, FRONT_RULES_MAX);
 PREFIX_MAP(deny4, prefix4, FRONT_RULES_MAX);
 PREFIX_MAP(deny6, prefix6, FRONT_RULES_MAX);
+PREFIX_MAP(decap_from4, prefix4, FRONT_TUNNELS_MAX);
+PREFIX_MAP(decap_from6, prefix6, FRONT_TUNNELS_MAX);
 
 #define LIST_MAP(name)                                                                                               \
 	struct {                                                                                                     \

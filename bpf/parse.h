@@ -45,6 +45,7 @@ enum parsed {
 	PARSED_IP_BAD,	       /* the addresses can be read, the lengths of the IP header are wrong */
 	PARSED_EXT_TOO_MANY,   /* more than PARSE_EXT_MAX extension headers, or they end beyond the packet */
 	PARSED_ICMP,
+	PARSED_TUNNEL,	       /* IP in IP, or UDP: perhaps a tunnel's; no field of struct packet is set */
 	PARSED_OTHER,	       /* anything else: not for us */
 };
 
@@ -131,6 +132,11 @@ static __always_inline enum parsed parse_tcp(struct packet *p)
 	return PARSED_TCP;
 }
 
+static __always_inline _Bool is_tunnel(__u8 protocol)
+{
+	return protocol == IPPROTO_IPIP || protocol == IPPROTO_IPV6 || protocol == IPPROTO_UDP;
+}
+
 static __always_inline enum parsed parse_ip4(struct packet *p, PARSE_CTX *ctx)
 {
 	struct iphdr *ip = p->at;
@@ -145,7 +151,7 @@ static __always_inline enum parsed parse_ip4(struct packet *p, PARSE_CTX *ctx)
 	if (ip->protocol == IPPROTO_ICMP)
 		return PARSED_ICMP;
 	if (ip->protocol != IPPROTO_TCP)
-		return PARSED_OTHER;
+		return is_tunnel(ip->protocol) ? PARSED_TUNNEL : PARSED_OTHER;
 	header = ip->ihl * 4;
 	total = bpf_ntohs(ip->tot_len);
 	frame = p->end - p->at;
@@ -203,7 +209,7 @@ static __always_inline enum parsed parse_ip6(struct packet *p, PARSE_CTX *ctx)
 		return PARSED_OTHER;
 	next = ip->nexthdr;
 	if (next != IPPROTO_TCP && next != IPPROTO_ICMPV6 && !is_ext(next))
-		return PARSED_OTHER;
+		return is_tunnel(next) ? PARSED_TUNNEL : PARSED_OTHER;
 	p->ip = ip;
 	p->at = ip + 1;
 	p->left = bpf_ntohs(ip->payload_len);
@@ -220,6 +226,8 @@ static __always_inline enum parsed parse_ip6(struct packet *p, PARSE_CTX *ctx)
 			break;
 		if (!parse_ext(p, &next, &later))
 			return PARSED_EXT_TOO_MANY;
+		if (later && is_tunnel(next))
+			return PARSED_TUNNEL;
 		if (later)
 			return next == IPPROTO_TCP || is_ext(next) ? PARSED_FRAGMENT : PARSED_OTHER;
 	}
@@ -228,7 +236,7 @@ static __always_inline enum parsed parse_ip6(struct packet *p, PARSE_CTX *ctx)
 	if (next == IPPROTO_ICMPV6)
 		return PARSED_ICMP;
 	if (next != IPPROTO_TCP)
-		return PARSED_OTHER;
+		return is_tunnel(next) ? PARSED_TUNNEL : PARSED_OTHER;
 	return parse_tcp(p);
 }
 
@@ -279,7 +287,7 @@ static __always_inline enum parsed parse_packet(PARSE_CTX *ctx, struct packet *p
 	p->port_be = 0;
 	p->fragment = 0;
 	parsed = parse_headers(ctx, p);
-	return parsed == PARSED_OTHER ? parsed : settle(ctx, p, parsed);
+	return parsed == PARSED_OTHER || parsed == PARSED_TUNNEL ? parsed : settle(ctx, p, parsed);
 }
 
 /* at: the address in the packet, of 4 or 16 bytes */

@@ -89,6 +89,9 @@ static __always_inline _Bool put_frame(struct xdp_md *ctx, __u32 at, void *body,
 	__builtin_memcpy(mac, eth->h_dest, ETH_ALEN);
 	__builtin_memcpy(eth->h_dest, eth->h_source, ETH_ALEN);
 	__builtin_memcpy(eth->h_source, mac, ETH_ALEN);
+	barrier_var(put);
+	if (put > room) /* Linux 6.1 has forgotten it, since both bounds above are tested by one comparison of put - 1 */
+		return 0;
 	return !bpf_xdp_store_bytes(ctx, at, body, put);
 }
 

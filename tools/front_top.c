@@ -81,7 +81,10 @@ static void print_table(const struct top *t)
 		if (!t->all && !t->now[i])
 			continue;
 		shown++;
-		ctl_cell(table, "%s%s", strcmp(info->group, "front") ? "steer: " : "", info->symbol);
+		if (strcmp(info->group, "front"))
+			ctl_cell(table, "%s: %s", info->group, info->symbol);
+		else
+			ctl_cell(table, "%s", info->symbol);
 		ctl_cell(table, "%s", ctl_grouped((uint64_t)(rate(t, i) + 0.5), text));
 		ctl_cell(table, "%s", ctl_grouped(t->now[i], text));
 		ctl_cell(table, "%s%s", info->sentence, rule_text(t, i, comment));

@@ -55,6 +55,12 @@ struct config_front {
 	enum config_syn_cookies syn_cookies; /* whose */
 	char *syn_secret_file;	  /* of keys that other nodes have too; NULL: of this process alone */
 	bool syn_sysctls;	  /* net.ipv4.tcp_syncookies may be changed while the kernel's cookies are used */
+	struct net_prefix *decap_from; /* balancers whose tunnels are opened */
+	size_t decap_from_count;
+	struct in6_addr *decap_to;     /* own addresses that tunnels end at */
+	size_t decap_to_count;
+	uint16_t decap_gue_port;       /* 0: no GUE */
+	unsigned decap_mss;	       /* what clients are told to send in one segment when there are tunnels */
 	bool steer;		  /* sk_lookup; false: plain bind on each address */
 };
 

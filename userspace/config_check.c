@@ -254,9 +254,26 @@ static const struct config_place *place_of(const struct config_reading *r, enum 
 	return &r->set[config_setting_find(section, name) - config_settings];
 }
 
+static void check_decap(struct config_reading *r)
+{
+	const struct config_place *from = place_of(r, SECTION_FRONT, "decap-from"), *to = place_of(r, SECTION_FRONT, "decap-to");
+	const struct config_place *gue = place_of(r, SECTION_FRONT, "decap-gue-port"), *at = from->line ? from : to;
+	const struct config_front *f = &r->c->front;
+
+	if (!f->decap_from_count != !f->decap_to_count)
+		config_report_add(&r->report, at->file, at->line, "front: decap-from = {\"BALANCER\"} and decap-to = {\"ADDRESS\"} "
+				  "go together");
+	if (f->decap_gue_port && !f->decap_from_count)
+		config_report_add(&r->report, gue->file, gue->line, "front: decap-gue-port needs decap-from and decap-to");
+	for (size_t i = 0; i < f->decap_to_count; i++)
+		if (!memcmp(&f->decap_to[i], &in6addr_any, sizeof(in6addr_any)) ||
+		    (net_is_v4(&f->decap_to[i]) && !memcmp(&f->decap_to[i].s6_addr[12], &in6addr_any, 4)))
+			config_report_add(&r->report, to->file, to->line, "front: decap-to takes addresses, not \"every address\"");
+}
+
 static void check_front(struct config_reading *r)
 {
-	static const char *const need[] = { "mode", "deny", "allow" };
+	static const char *const need[] = { "mode", "deny", "allow", "decap-from", "decap-to" };
 	struct config_front *f = &r->c->front;
 	const struct config_place *leave = place_of(r, SECTION_FRONT, "flood-leave");
 
@@ -264,6 +281,7 @@ static void check_front(struct config_reading *r)
 		config_report_add(&r->report, leave->file, leave->line,
 				  "front: flood-leave = %u is above flood-enter = %u: a flood would end while it begins",
 				  f->flood_leave, f->flood_enter);
+	check_decap(r);
 	if (f->interface_count || f->mode == CONFIG_XDP_OFF)
 		return;
 	for (size_t i = 0; i < sizeof(need) / sizeof(need[0]); i++) {

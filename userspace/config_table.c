@@ -87,6 +87,10 @@ const struct config_setting config_settings[] = {
 	FRONT("syn-cookies", CHOICE, syn_cookies, .choices = "auto|own|kernel", .def = "auto"),
 	FRONT("syn-secret", PATH, syn_secret_file),
 	FRONT("syn-sysctls", YESNO, syn_sysctls, .def = "no"),
+	FRONT("decap-from", PREFIXES, decap_from, AND(config_front, decap_from_count)),
+	FRONT("decap-to", ADDRESSES, decap_to, AND(config_front, decap_to_count)),
+	FRONT("decap-gue-port", NUMBER, decap_gue_port, .max = 65535, .def = "0"),
+	FRONT("decap-mss", NUMBER, decap_mss, .min = 536, .max = 8900, .def = "1392"),
 	FRONT("steer", YESNO, steer, .def = "yes"),
 
 	TLS("min-version", CHOICE, min_version, .min = 12, .choices = "1.2|1.3", .def = "1.2"),

@@ -111,6 +111,12 @@ static size_t add_vips(struct front_vip *vips, const struct config_listener *l, 
 	return n;
 }
 
+/* Balancers send clients' packets on in tunnels, whose headers have to fit beside them. */
+static unsigned tunnel_mss(const struct config *cfg)
+{
+	return has_front(cfg) && cfg->front.decap_from_count ? cfg->front.decap_mss : 0;
+}
+
 static int open_front(struct daemon *d, char *err, size_t err_size)
 {
 	const struct config *cfg = d->cfg;
@@ -144,6 +150,12 @@ static int open_front(struct daemon *d, char *err, size_t err_size)
 				      .cookies_shared = cfg->front.syn_secret_file != NULL,
 				      .list_entries = cfg->front.list_entries,
 				      .verified_entries = cfg->front.verified_entries,
+				      .decap_from = cfg->front.decap_from,
+				      .decap_from_count = cfg->front.decap_from_count,
+				      .decap_to = cfg->front.decap_to,
+				      .decap_to_count = cfg->front.decap_to_count,
+				      .gue_port = cfg->front.decap_gue_port,
+				      .mss = tunnel_mss(cfg),
 				      .plain_bind = !cfg->front.steer };
 	int r = front_open(&set, &d->front, err, err_size);
 
@@ -215,7 +227,7 @@ static int open_sockets(struct daemon *d, char *err, size_t err_size)
 		d->fds[k] = calloc((size_t)max, sizeof(int));
 		if (!d->fds[k])
 			return -ENOMEM;
-		int r = listener_open(l, steered(cfg), d->fds[k], max, where);
+		int r = listener_open(l, steered(cfg), tunnel_mss(cfg), d->fds[k], max, where);
 
 		if (r < 0) {
 			snprintf(err, err_size, "listener %s: cannot listen on %s: %s", l->name, where, strerror(-r));

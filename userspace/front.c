@@ -63,6 +63,8 @@ static int set_config(struct front *f, const struct front_settings *set, struct 
 	if (bpf_map_lookup_elem(f->front_config, &zero, &config))
 		return front_fail(err, -errno, "cannot read the front's configuration map: %s", strerror(errno));
 	config.abi = FRONT_ABI;
+	config.decap = set->decap_from_count && set->decap_to_count;
+	config.gue_port = set->gue_port;
 	front_fill_limits(set, &config);
 	if (bpf_map_update_elem(f->front_config, &zero, &config, BPF_ANY))
 		return front_fail(err, -errno, "cannot write the front's configuration map: %s", strerror(errno));
@@ -287,6 +289,7 @@ static int attach_dispatched(const struct front_settings *set, size_t i, struct 
 	if (!skel)
 		return front_fail(err, -errno, "cannot open the front's object: %s", strerror(errno));
 	size_maps(skel, set);
+	bpf_program__set_autoload(skel->progs.front_inside, false); /* `inside` has it already */
 	code = front_pin_maps(skel->obj, err);
 	if (!code)
 		code = front_attach_dispatch(skel->obj, set->interfaces[i], set->generic_allowed, link, err);
@@ -309,11 +312,23 @@ static int attach_all(struct front *f, int prog, const struct front_settings *se
 	return code;
 }
 
+static int set_tunnels(struct front_bpf *skel, const struct front_settings *set, struct front_err err)
+{
+	struct front_tunnel_maps maps = { bpf_map__fd(skel->maps.decap_to), bpf_map__fd(skel->maps.decap_from4),
+					  bpf_map__fd(skel->maps.decap_from6) };
+
+	uint32_t zero = 0, prog = (uint32_t)bpf_program__fd(skel->progs.front_inside);
+
+	if (bpf_map_update_elem(bpf_map__fd(skel->maps.inside), &zero, &prog, BPF_ANY))
+		return front_fail(err, -errno, "cannot tell the front which program opens tunnels: %s", strerror(errno));
+	return front_fill_tunnels(set, &maps, err);
+}
+
 static int load_front(struct front *f, const struct front_settings *set, struct front_err err)
 {
 	struct front_bpf *skel = front_bpf__open();
 	int code;
-	
+
 	if (!skel)
 		return front_fail(err, -errno, "cannot open the front's object: %s", strerror(errno));
 	size_maps(skel, set);
@@ -324,6 +339,7 @@ static int load_front(struct front *f, const struct front_settings *set, struct 
 	f->vip_ports = front_keep(skel->maps.vip_ports);
 	f->front_config = front_keep(skel->maps.front_config);
 	f->front_stats = front_keep(skel->maps.front_stats);
+	f->front_also = front_keep(skel->maps.front_also);
 	f->cookie_keys = front_keep(skel->maps.cookie_keys);
 	f->flood = front_keep(skel->maps.flood);
 	f->verified = front_keep(skel->maps.verified);
@@ -332,11 +348,15 @@ static int load_front(struct front *f, const struct front_settings *set, struct 
 	if (!code)
 		code = name_newest(bpf_map__fd(skel->maps.front_newest), err);
 	if (!code)
+		code = set_tunnels(skel, set, err);
+	if (!code)
 		code = set_config(f, set, err);
 	if (!code)
 		code = set_vips(f, set, err);
 	if (!code)
 		code = front_pin_prog(bpf_program__fd(skel->progs.front), "front", err);
+	if (!code)
+		code = front_pin_prog(bpf_program__fd(skel->progs.front_inside), "front_inside", err);
 	if (!code)
 		code = attach_all(f, bpf_program__fd(skel->progs.front), set, err);
 out:
@@ -408,13 +428,14 @@ static struct front *front_new(const struct front_settings *set)
 		return NULL;
 	}
 	f->steer_link = f->verified = f->blocked = -1;
-	f->vips = f->vip_ports = f->front_config = f->front_stats = -1;
+	f->vips = f->vip_ports = f->front_config = f->front_stats = f->front_also = -1;
 	f->list4.net = f->list6 = f->allow_list = f->allow4 = f->allow6 = -1;
 	f->steer_state = f->cpu_worker = f->sockets = f->workers = f->steer_stats = -1;
 	f->cookies = FRONT_COOKIES_NONE;
 	f->cookie_keys = f->cookie_stats = f->flood = f->watch_prog = -1;
 	f->listeners = set->listeners;
 	f->worker_count = set->workers;
+	f->mss = set->mss;
 	return f;
 }
 
@@ -569,6 +590,7 @@ void front_close(struct front *f, bool detach)
 	close_fd(f->vip_ports);
 	close_fd(f->front_config);
 	close_fd(f->front_stats);
+	close_fd(f->front_also);
 	close_fd(f->verified);
 	close_fd(f->blocked);
 	close_fd(f->steer_state);

@@ -49,12 +49,20 @@ struct front_settings {
 	bool cookies_shared;	/* other nodes have our keys and may have sent what is answered to us */
 	unsigned list_entries;	/* IPv4 prefixes, and as many of IPv6, that the bulk lists hold; 0: 262,144 */
 	unsigned verified_entries; /* sources that the verified lane holds; 0: 65,536 */
+	/* Tunnels that end here; all or none.  From these sources, to these own addresses, on this port of GUE (0: none). */
+	const struct net_prefix *decap_from;
+	size_t decap_from_count;
+	const struct in6_addr *decap_to;
+	size_t decap_to_count;
+	uint16_t gue_port;
+	unsigned mss;		/* what clients are told to send in one segment (SYN cookies); 0: what the MTU allows */
 	bool plain_bind;	/* no steering: listeners bind their addresses themselves */
 };
 
 /* What the kernel side counts, a row each, in an order that never changes within a version. */
 struct front_count_info {
-	const char *group;	/* "front" (packets), "cookie" (answers to SYN cookies) or "steer" (new connections) */
+	/* "front" (packets), "cookie" (answers to SYN cookies), "steer" (new connections), "also" (what else was done with packets) */
+	const char *group;
 	const char *symbol;
 	const char *verdict;	/* "pass", "drop", "tx"; "" of steer */
 	const char *sentence;

@@ -107,8 +107,8 @@ static void fill_promises(const struct front *f, struct front_config *config)
 		config->cookie_offer |= COOKIE_OFFER_SACK;
 	if (one_sysctl("ipv4/tcp_window_scaling", 1))
 		config->cookie_offer |= COOKIE_OFFER_WSCALE;
-	config->cookie_mss4 = (uint16_t)(mtu - HEADERS4);
-	config->cookie_mss6 = (uint16_t)(mtu - HEADERS6);
+	config->cookie_mss4 = (uint16_t)(f->mss && f->mss < mtu - HEADERS4 ? f->mss : mtu - HEADERS4);
+	config->cookie_mss6 = (uint16_t)(f->mss && f->mss < mtu - HEADERS6 ? f->mss : mtu - HEADERS6);
 	window = rmem[1] / 2 < WINDOW_MAX ? rmem[1] / 2 : WINDOW_MAX;
 	if (window > config->cookie_mss4)
 		window -= window % config->cookie_mss4;

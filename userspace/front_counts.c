@@ -15,8 +15,10 @@ const struct front_count_info front_count_info[] = {
 #include "bpf/reasons.def"
 #define STEER(number, symbol, sentence) { "steer", #symbol, "", sentence },
 #include "bpf/reasons.def"
+#define ALSO(number, symbol, sentence) { "also", #symbol, "", sentence },
+#include "bpf/reasons.def"
 };
-const size_t front_count_rows = REASON_COUNT + COOKIE_COUNT + STEER_COUNT;
+const size_t front_count_rows = REASON_COUNT + COOKIE_COUNT + STEER_COUNT + ALSO_COUNT;
 
 int front_add_counts(int map, uint64_t *counts, size_t rows)
 {
@@ -51,5 +53,7 @@ int front_read_counts(const struct front *f, uint64_t *counts)
 	code = front_add_counts(f->front_stats, counts, REASON_COUNT);
 	if (!code)
 		code = front_add_counts(f->cookie_stats, counts + REASON_COUNT, COOKIE_COUNT);
-	return code ? code : front_add_counts(f->steer_stats, counts + REASON_COUNT + COOKIE_COUNT, STEER_COUNT);
+	if (!code)
+		code = front_add_counts(f->steer_stats, counts + REASON_COUNT + COOKIE_COUNT, STEER_COUNT);
+	return code ? code : front_add_counts(f->front_also, counts + REASON_COUNT + COOKIE_COUNT + STEER_COUNT, ALSO_COUNT);
 }

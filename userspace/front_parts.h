@@ -62,7 +62,7 @@ struct front {
 	struct front_link *links;
 	size_t link_count;
 	int steer_link;		/* -1: no steering */
-	int vips, vip_ports, front_config, front_stats;
+	int vips, vip_ports, front_config, front_stats, front_also;
 	struct list4 list4;
 	int list6, allow_list;
 	int allow4, allow6;
@@ -71,7 +71,7 @@ struct front {
 	struct front_names *names;
 	int steer_state, cpu_worker, sockets, workers, steer_stats;
 	uint32_t generation;	/* ours */
-	unsigned listeners, worker_count;
+	unsigned listeners, worker_count, mss;
 	char *description;
 	/* SYN protection; -1 where there is none */
 	enum front_cookies cookies;
@@ -110,6 +110,12 @@ void front_close_cookies(struct front *f);
 /* --- front.c --- */
 int front_load(struct bpf_object *obj, const char *what, struct front_err err);
 int front_keep(const struct bpf_map *map); /* a descriptor of our own */
+/* --- front_tunnel.c --- */
+struct front_tunnel_maps {
+	int to, from4, from6;
+};
+/* What decap is to know, and the fields of config that switch it on; rows of an earlier configuration go. */
+int front_fill_tunnels(const struct front_settings *set, const struct front_tunnel_maps *maps, struct front_err err);
 
 /* --- front_pins.c --- */
 int front_pin_dirs(struct front_err err);

@@ -96,7 +96,11 @@ int front_view_counts(const struct front_view *v, uint64_t *counts)
 
 	memset(counts, 0, front_count_rows * sizeof(*counts));
 	code = add_counts(v, "front_stats", counts, REASON_COUNT);
-	return code ? code : add_counts(v, "steer_stats", counts + REASON_COUNT, STEER_COUNT);
+	if (!code)
+		code = add_counts(v, "cookie_stats", counts + REASON_COUNT, COOKIE_COUNT);
+	if (!code)
+		code = add_counts(v, "steer_stats", counts + REASON_COUNT + COOKIE_COUNT, STEER_COUNT);
+	return code ? code : add_counts(v, "front_also", counts + REASON_COUNT + COOKIE_COUNT + STEER_COUNT, ALSO_COUNT);
 }
 
 bool front_view_newest(const struct front_view *v, size_t row, struct in6_addr *source, uint64_t *age_ms)

@@ -16,11 +16,11 @@
 #define ACCEPT_QUEUE 65535 /* cut to net.core.somaxconn by the kernel */
 #define RETRY_MS 100
 
-static int open_one(const struct net_addr *at, bool dual_stack)
+static int open_one(const struct net_addr *at, bool dual_stack, unsigned mss)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = net_to_sockaddr(at, &ss);
-	int on = 1, v6only = !dual_stack, fd;
+	int on = 1, v6only = !dual_stack, segment = (int)mss, fd;
 
 	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
@@ -29,6 +29,7 @@ static int open_one(const struct net_addr *at, bool dual_stack)
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) ||
 	    (ss.ss_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only))) ||
+	    (mss && setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment))) ||
 	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) || bind(fd, (struct sockaddr *)&ss, len) ||
 	    listen(fd, ACCEPT_QUEUE)) {
 		int error = errno;
@@ -49,7 +50,7 @@ static bool is_any6(const struct in6_addr *ip)
  * One socket a family, on the loopback: reached by nobody but through sk_lookup, which takes a socket
  * whatever it is bound to, but never one of the other family.  A host without IPv6 has the first alone.
  */
-static int open_own(int *fds, char failed[NET_TEXT_MAX])
+static int open_own(unsigned mss, int *fds, char failed[NET_TEXT_MAX])
 {
 	static const char *const own[] = { "127.0.0.1", "::1" };
 	int n = 0;
@@ -58,7 +59,7 @@ static int open_own(int *fds, char failed[NET_TEXT_MAX])
 		struct net_addr at = { .port = 0 };
 
 		net_parse_ip(own[i], &at.ip);
-		int fd = open_one(&at, false);
+		int fd = open_one(&at, false, mss);
 
 		if (fd >= 0) {
 			fds[n++] = fd;
@@ -72,16 +73,17 @@ static int open_own(int *fds, char failed[NET_TEXT_MAX])
 	return n;
 }
 
-int listener_open(const struct config_listener *cfg, bool steered, int *fds, int max, char failed[NET_TEXT_MAX])
+int listener_open(const struct config_listener *cfg, bool steered, unsigned mss, int *fds, int max,
+		  char failed[NET_TEXT_MAX])
 {
 	int n = 0;
 
 	if (steered)
-		return open_own(fds, failed);
+		return open_own(mss, fds, failed);
 	for (size_t i = 0; i < cfg->address_count && n < max; i++) {
 		struct net_addr at = { .ip = cfg->addresses[i], .port = cfg->port };
 
-		fds[n] = open_one(&at, is_any6(&at.ip));
+		fds[n] = open_one(&at, is_any6(&at.ip), mss);
 		if (fds[n] < 0) {
 			int error = fds[n];
 

@@ -13,8 +13,10 @@
  * The sockets of one listener for one worker.  steered: two on the loopback, one a family, on ports of the kernel's
  * choice; sk_lookup brings the connections, and the address that clients see is never bound.  Else one a configured
  * address.  Descriptors go to fds (at most max, at least 2); the count, or negative errno with *failed the address's text.
+ * mss: what clients are told to send in one segment; 0: what the route says.
  */
-int listener_open(const struct config_listener *cfg, bool steered, int *fds, int max, char failed[NET_TEXT_MAX]);
+int listener_open(const struct config_listener *cfg, bool steered, unsigned mss, int *fds, int max,
+		  char failed[NET_TEXT_MAX]);
 
 struct listener {
 	struct ring_socket sock; /* first */

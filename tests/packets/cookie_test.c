@@ -71,7 +71,7 @@ static void change_config(void (*change)(struct front_config *config))
 
 static uint64_t count_of(const char *group, const char *symbol)
 {
-	uint64_t counts[REASON_COUNT + COOKIE_COUNT + STEER_COUNT];
+	uint64_t counts[REASON_COUNT + COOKIE_COUNT + STEER_COUNT + ALSO_COUNT];
 	size_t i;
 
 	assert_int_equal(front_read_counts(front, counts), 0);

@@ -56,7 +56,9 @@ int packet_pin(const char *name);
 int packet_run(int prog, const uint8_t *frame, size_t len, uint8_t *out, size_t *out_len);
 /* Sums of front_stats, REASON_COUNT of them. */
 void packet_counts(uint64_t counts[REASON_COUNT]);
-/* One run: asserts that it was counted under exactly one reason, with its verdict, unchanged if it passes; which one. */
+/* One run: asserts that it was counted under exactly one reason, with its verdict; which one.  out: PACKET_MAX. */
+int packet_reason_out(int prog, const uint8_t *frame, size_t len, uint8_t *out, size_t *out_len);
+/* The same, unchanged if it passes. */
 int packet_reason(int prog, const uint8_t *frame, size_t len);
 extern const char *const reason_names[REASON_COUNT];
 extern const uint8_t reason_verdicts[REASON_COUNT]; /* XDP_PASS, … */

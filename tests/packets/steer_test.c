@@ -107,7 +107,7 @@ static int accepted_by(const int *listeners, int count, const char *ip, uint16_t
 
 static uint64_t count_of(const char *symbol)
 {
-	uint64_t counts[REASON_COUNT + COOKIE_COUNT + STEER_COUNT];
+	uint64_t counts[REASON_COUNT + COOKIE_COUNT + STEER_COUNT + ALSO_COUNT];
 	size_t i;
 
 	assert_int_equal(front_read_counts(front, counts), 0);

@@ -368,6 +368,16 @@ static const struct {
 	{ LEAST "front {\nallow = /d }", "t.conf:6: front: allow needs interfaces: {\"eth0\"}, or mode = off\n" },
 	{ LEAST "front {\ninterfaces = a\nflood-enter = 100\nflood-leave = 101 }",
 	  "t.conf:8: front: flood-leave = 101 is above flood-enter = 100: a flood would end while it begins\n" },
+	{ LEAST "front {\ninterfaces = a\ndecap-from = 10.0.0.1 }",
+	  "t.conf:7: front: decap-from = {\"BALANCER\"} and decap-to = {\"ADDRESS\"} go together\n" },
+	{ LEAST "front {\ninterfaces = a\ndecap-to = 10.0.0.1 decap-gue-port = 6080 }",
+	  "t.conf:7: front: decap-from = {\"BALANCER\"} and decap-to = {\"ADDRESS\"} go together\n"
+	  "t.conf:7: front: decap-gue-port needs decap-from and decap-to\n" },
+	{ LEAST "front {\ninterfaces = a\ndecap-from = 10.0.0.0/8\ndecap-to = {10.0.0.25, 0.0.0.0} }",
+	  "t.conf:8: front: decap-to takes addresses, not \"every address\"\n" },
+	{ LEAST "front {\ndecap-from = 10.0.0.1\ndecap-to = 10.0.0.25 }",
+	  "t.conf:6: front: decap-from needs interfaces: {\"eth0\"}, or mode = off\n"
+	  "t.conf:7: front: decap-to needs interfaces: {\"eth0\"}, or mode = off\n" },
 	/* syntax: lines are right behind comments of every kind */
 	{ "# one\n/* two\nthree */ // three\nhostname mx1.example.net", "t.conf:4: hostname: \"=\" is missing behind it\n" },
 	{ "# one\n/* two\nthree */ // three\nhostname = a;", "t.conf:4: \";\" is not used here: a setting ends with its line\n" },

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Tunnels that end at the front: what is taken out is what was put in, byte for byte, and is judged as if it had come
+ * without; a row for each reason that refuses one, every truncation of the outer headers, and the property that
+ * nothing gets past the limits in a tunnel.
+ */
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/packets/packet.h"
+
+enum { IPIP = 4, IPV6 = 41, UDP = 17, GUE_PORT = 6080 };
+enum wrap { PLAIN, GUE0, GUE1 };
+
+/* What is around a packet; all zero is IP in IP from 10.0.0.1 to 10.0.0.25 (2001:db8:b::1 to 2001:db8:b::25). */
+struct around {
+	bool v6;
+	enum wrap wrap;
+	const char *src, *dst;
+	int protocol;	     /* 0: what is right */
+	int dport;	     /* 0: GUE_PORT */
+	int options;	     /* IPv4: words of options; IPv6: destination options headers */
+	int option_words;    /* IPv6: their length field */
+	int ihl, total, udp_length; /* not 0: written instead of the true value; -1 writes 0 */
+	int fragment;	     /* 1 the first, 2 a later one */
+	int gue_first, gue_protocol, gue_flags; /* not 0: xored with the right value */
+	int short_by;	     /* the outer lengths say so many bytes less than is there */
+};
+
+static struct front *front;
+static int prog;
+
+static uint8_t *put16(uint8_t *at, unsigned v)
+{
+	at[0] = (uint8_t)(v >> 8);
+	at[1] = (uint8_t)v;
+	return at + 2;
+}
+
+static int value(int wrong, int right)
+{
+	return wrong ? wrong < 0 ? 0 : wrong : right;
+}
+
+static uint8_t *put_outer4(const struct around *a, uint8_t *p, int protocol, size_t upper)
+{
+	int words = 5 + a->options;
+
+	memset(p, 1, (size_t)words * 4);
+	p[0] = (uint8_t)(0x40 | value(a->ihl, words));
+	put16(p + 2, (unsigned)value(a->total, words * 4 + (int)upper - a->short_by));
+	put16(p + 6, a->fragment == 1 ? 0x2000 : a->fragment == 2 ? 185 : 0);
+	p[9] = (uint8_t)protocol;
+	assert_int_equal(inet_pton(AF_INET, a->src ? a->src : "10.0.0.1", p + 12), 1);
+	assert_int_equal(inet_pton(AF_INET, a->dst ? a->dst : "10.0.0.25", p + 16), 1);
+	return p + words * 4;
+}
+
+static uint8_t *put_outer6(const struct around *a, uint8_t *p, int protocol, size_t upper)
+{
+	int i, size = (a->option_words + 1) * 8, ext = a->options * size + (a->fragment ? 8 : 0);
+	uint8_t *ip = p;
+
+	memset(p, 0, 40);
+	p[0] = 0x60;
+	put16(p + 4, (unsigned)value(a->total, ext + (int)upper - a->short_by));
+	p[6] = (uint8_t)(a->options ? 60 : a->fragment ? 44 : protocol);
+	assert_int_equal(inet_pton(AF_INET6, a->src ? a->src : "2001:db8:b::1", ip + 8), 1);
+	assert_int_equal(inet_pton(AF_INET6, a->dst ? a->dst : "2001:db8:b::25", ip + 24), 1);
+	p += 40;
+	for (i = 0; i < a->options; i++, p += size) {
+		memset(p, 0, (size_t)size);
+		p[0] = (uint8_t)(i + 1 < a->options ? 60 : a->fragment ? 44 : protocol);
+		p[1] = (uint8_t)a->option_words;
+	}
+	if (a->fragment) {
+		memset(p, 0, 8);
+		p[0] = (uint8_t)protocol;
+		put16(p + 2, a->fragment == 1 ? 1 : 185 << 3);
+		p += 8;
+	}
+	return p;
+}
+
+/* Puts the frame of len bytes into a tunnel. */
+static size_t put_around(const struct around *a, const uint8_t *frame, size_t len, uint8_t *out)
+{
+	size_t link = 14, inner, header = a->wrap == GUE0 ? 12 : a->wrap == GUE1 ? 8 : 0;
+	int kind, protocol;
+	uint8_t *p = out;
+
+	while (frame[link - 2] == 0x81 || frame[link - 2] == 0x88)
+		link += 4;
+	inner = len - link;
+	kind = frame[link] >> 4 == 6 ? IPV6 : IPIP;
+	protocol = a->protocol ? a->protocol : a->wrap ? UDP : kind;
+	memcpy(p, frame, link);
+	put16(p + link - 2, a->v6 ? 0x86dd : 0x0800);
+	p += link;
+	p = a->v6 ? put_outer6(a, p, protocol, header + inner) : put_outer4(a, p, protocol, header + inner);
+	if (a->wrap) {
+		put16(p, 55555);
+		put16(p + 2, (unsigned)(a->dport ? a->dport : GUE_PORT));
+		put16(p + 4, (unsigned)value(a->udp_length, (int)(header + inner) - a->short_by));
+		p = put16(p + 6, 0);
+	}
+	if (a->wrap == GUE0) {
+		*p++ = (uint8_t)a->gue_first;
+		*p++ = (uint8_t)(kind ^ a->gue_protocol);
+		p = put16(p, (unsigned)a->gue_flags);
+	}
+	memcpy(p, frame + link, inner);
+	return (size_t)(p - out) + inner;
+}
+
+static uint64_t counted(const char *symbol)
+{
+	uint64_t *counts = calloc(front_count_rows, sizeof(*counts)), n = UINT64_MAX;
+	size_t i;
+
+	assert_int_equal(front_read_counts(front, counts), 0);
+	for (i = 0; i < front_count_rows; i++)
+		if (!strcmp(front_count_info[i].group, "also") && !strcmp(front_count_info[i].symbol, symbol))
+			n = counts[i];
+	free(counts);
+	assert_int_not_equal(n, UINT64_MAX);
+	return n;
+}
+
+#define NAME(symbol) REASON_##symbol
+
+/* What comes out is what was put in, and is judged as that. */
+static const struct good {
+	const char *what;
+	struct around around;
+	const char *also;
+} goods[] = {
+	{ "IPIP", { 0 }, "decap_4in4" },
+	{ "IPIP, outer options", { .options = 3 }, "decap_4in4" },
+	{ "IP6IP6", { .v6 = true }, "decap_6in6" },
+	{ "IP6IP6, a destination option", { .v6 = true, .options = 1 }, "decap_6in6" },
+	{ "IP6IP6, six extension headers", { .v6 = true, .options = 6, .option_words = 2 }, "decap_6in6" },
+	{ "from a prefix", { .src = "10.1.2.3" }, "decap_4in4" },
+	{ "GUE variant 0", { .wrap = GUE0 }, "decap_gue" },
+	{ "GUE variant 1, Katran", { .wrap = GUE1 }, "decap_gue" },
+	{ "GUE variant 0 over IPv6", { .v6 = true, .wrap = GUE0 }, "decap_gue" },
+	{ "GUE variant 1 over IPv6", { .v6 = true, .wrap = GUE1, .options = 1 }, "decap_gue" },
+};
+
+static const struct inside {
+	struct spec spec;
+	int reason;
+} insides[] = {
+	{ { 0 }, NAME(syn_admitted) },
+	{ { .vlans = 1 }, NAME(syn_admitted) },
+	{ { .vlans = 2, .ip_options = 2 }, NAME(syn_admitted) },
+	{ { .v6 = true }, NAME(syn_admitted) },
+	{ { .v6 = true, .vlans = 1, .ext = { HOPOPTS, 60 }, .ext_words = 1 }, NAME(syn_admitted) },
+	{ { .flags = ACK | PSH, .payload = 1000 }, NAME(established) },
+	{ { .v6 = true, .flags = ACK, .payload = 77 }, NAME(established) },
+	{ { .flags = SYN | FIN }, NAME(bad_flags) },
+	{ { .doff = 4 }, NAME(bad_length) },
+	{ { .src = "203.0.113.9" }, NAME(denied_list) },
+	{ { .protocol = 1, .payload = 40 }, NAME(icmp) },
+	{ { .frag_offset = 100 }, NAME(fragment) },
+	{ { .more_fragments = true, .payload = 3 }, NAME(syn_admitted) },
+	{ { .dport = 443 }, NAME(not_ours) }, /* to an address of ours: taken out all the same */
+};
+
+static const char *also_of(const struct good *good, const struct spec *inside)
+{
+	if (good->around.wrap || good->around.v6 == inside->v6)
+		return good->around.wrap ? "decap_gue" : good->around.v6 ? "decap_6in6" : "decap_4in4";
+	return good->around.v6 ? "decap_4in6" : "decap_6in4";
+}
+
+static void test_inside(void **state)
+{
+	uint8_t frame[PACKET_MAX], tunnel[PACKET_MAX + 256], out[PACKET_MAX + 256];
+	size_t i, k, len, out_len;
+	uint64_t before;
+	int reason;
+
+	for (i = 0; i < sizeof(goods) / sizeof(*goods); i++)
+		for (k = 0; k < sizeof(insides) / sizeof(*insides); k++) {
+			const char *also = also_of(&goods[i], &insides[k].spec);
+
+			before = counted(also);
+			len = packet_build(&insides[k].spec, frame);
+			reason = packet_reason_out(prog, tunnel, put_around(&goods[i].around, frame, len, tunnel), out, &out_len);
+			if (reason != insides[k].reason)
+				fail_msg("%s, packet %zu: %s", goods[i].what, k, reason_names[reason]);
+			if (counted(also) != before + 1)
+				fail_msg("%s, packet %zu: not counted as %s", goods[i].what, k, also);
+			assert_int_equal(out_len, len);
+			assert_memory_equal(out, frame, len);
+		}
+}
+
+/* What is refused or not looked into comes out as it came. */
+static const struct bad {
+	const char *what;
+	struct around around;
+	struct spec spec;
+	int reason;
+} bads[] = {
+	{ "a source not named", { .src = "10.0.0.2" }, { 0 }, NAME(tunnel_source) },
+	{ "a source not named, IPv6", { .v6 = true, .src = "2001:db8:b::2" }, { .v6 = true }, NAME(tunnel_source) },
+	{ "a source not named, GUE", { .wrap = GUE1, .src = "10.2.0.1" }, { 0 }, NAME(tunnel_source) },
+	{ "to another address", { .dst = "10.0.0.26" }, { 0 }, NAME(not_ours) },
+	{ "to another address, IPv6", { .v6 = true, .dst = "2001:db8:b::26" }, { 0 }, NAME(not_ours) },
+	{ "to another port", { .wrap = GUE1, .dport = 53 }, { 0 }, NAME(not_ours) },
+	{ "another protocol", { .protocol = 47 }, { 0 }, NAME(not_ours) },
+	{ "inside not for us", { 0 }, { .dst = "192.0.2.26" }, NAME(not_ours) },
+	{ "inside not for us, IPv6", { .v6 = true }, { .v6 = true, .dst = "2001:db8::26" }, NAME(not_ours) },
+	{ "longer than the packet", { .total = 1000 }, { 0 }, NAME(tunnel_length) },
+	{ "longer than the packet, IPv6", { .v6 = true, .total = 1000 }, { 0 }, NAME(tunnel_length) },
+	{ "shorter than its header", { .total = 16 }, { 0 }, NAME(tunnel_length) },
+	{ "an outer header of 4 words", { .ihl = 4 }, { 0 }, NAME(tunnel_length) },
+	{ "shorter than what is inside", { .short_by = 1 }, { 0 }, NAME(tunnel_length) },
+	{ "shorter than what is inside, IPv6", { .v6 = true, .short_by = 1 }, { .v6 = true }, NAME(tunnel_length) },
+	{ "shorter than what is inside, GUE", { .wrap = GUE0, .short_by = 1 }, { 0 }, NAME(tunnel_length) },
+	{ "nothing inside", { .total = 20 }, { 0 }, NAME(tunnel_length) },
+	{ "UDP longer than IP", { .wrap = GUE1, .udp_length = 1000 }, { 0 }, NAME(tunnel_length) },
+	{ "UDP of no length", { .wrap = GUE1, .udp_length = -1 }, { 0 }, NAME(tunnel_length) },
+	{ "IPv4 that says IPv6", { .protocol = IPV6 }, { 0 }, NAME(tunnel_length) },
+	{ "IPv6 that says IPv4", { .v6 = true, .protocol = IPIP }, { .v6 = true }, NAME(tunnel_length) },
+	{ "inside: an IP header of 4 words", { 0 }, { .ihl = 4 }, NAME(tunnel_length) },
+	{ "inside: longer than the tunnel's", { 0 }, { .total = 100 }, NAME(tunnel_length) },
+	{ "inside: IPv6 longer than the tunnel's", { .v6 = true }, { .v6 = true, .total = 100 }, NAME(tunnel_length) },
+	{ "the first fragment", { .fragment = 1 }, { 0 }, NAME(tunnel_fragment) },
+	{ "a later fragment", { .fragment = 2 }, { 0 }, NAME(tunnel_fragment) },
+	{ "the first fragment, IPv6", { .v6 = true, .fragment = 1 }, { 0 }, NAME(tunnel_fragment) },
+	{ "a later fragment, IPv6", { .v6 = true, .fragment = 2, .options = 1 }, { 0 }, NAME(tunnel_fragment) },
+	{ "the first fragment, GUE", { .wrap = GUE1, .fragment = 1 }, { 0 }, NAME(tunnel_fragment) },
+	{ "a later fragment of some UDP", { .wrap = GUE1, .fragment = 2 }, { 0 }, NAME(not_ours) },
+	{ "inside: IPIP", { 0 }, { .protocol = IPIP }, NAME(tunnel_nested) },
+	{ "inside: IPv6 in IPv4", { .v6 = true }, { .protocol = IPV6 }, NAME(tunnel_nested) },
+	{ "inside: IPv4 in IPv6", { .wrap = GUE0 }, { .v6 = true, .protocol = IPIP }, NAME(tunnel_nested) },
+	{ "inside: GUE", { 0 }, { .protocol = UDP, .dport = GUE_PORT }, NAME(tunnel_nested) },
+	{ "inside: GUE, IPv6", { .wrap = GUE1 }, { .v6 = true, .protocol = UDP, .dport = GUE_PORT }, NAME(tunnel_nested) },
+	{ "GUE with options", { .wrap = GUE0, .gue_first = 1 }, { 0 }, NAME(tunnel_gue) },
+	{ "GUE, a control message", { .wrap = GUE0, .gue_first = 0x20 }, { 0 }, NAME(tunnel_gue) },
+	{ "GUE of variant 2", { .wrap = GUE0, .gue_first = 0x80 }, { 0 }, NAME(tunnel_gue) },
+	{ "GUE with flags", { .wrap = GUE0, .gue_flags = 1 }, { 0 }, NAME(tunnel_gue) },
+	{ "GUE with TCP inside", { .wrap = GUE0, .gue_protocol = IPIP ^ 6 }, { 0 }, NAME(tunnel_gue) },
+};
+
+static void test_refused(void **state)
+{
+	uint8_t frame[PACKET_MAX], tunnel[PACKET_MAX + 256];
+	size_t i, len;
+	int reason;
+
+	for (i = 0; i < sizeof(bads) / sizeof(*bads); i++) {
+		len = put_around(&bads[i].around, frame, packet_build(&bads[i].spec, frame), tunnel);
+		reason = packet_reason(prog, tunnel, len);
+		if (reason != bads[i].reason)
+			fail_msg("%s: %s", bads[i].what, reason_names[reason]);
+	}
+}
+
+/* Wherever it is cut, no frame of a tunnel's is opened before it is whole. */
+static void test_cut(void **state)
+{
+	static const struct around arounds[] = {
+		{ .options = 2 }, { .v6 = true, .options = 2 }, { .wrap = GUE0 }, { .v6 = true, .wrap = GUE1 },
+	};
+	uint8_t frame[PACKET_MAX], tunnel[PACKET_MAX + 256], out[PACKET_MAX + 256];
+	static const struct spec specs[] = { { 0 }, { .v6 = true } };
+	size_t i, k, len, full, out_len;
+	int reason;
+
+	for (i = 0; i < sizeof(arounds) / sizeof(*arounds); i++)
+		for (k = 0; k < 2; k++) {
+			full = put_around(&arounds[i], frame, packet_build(&specs[k], frame), tunnel);
+			for (len = 14; len < full; len++) {
+				reason = packet_reason(prog, tunnel, len);
+				if (reason != REASON_not_ours && reason != REASON_tunnel_length)
+					fail_msg("tunnel %zu, packet %zu, cut to %zu of %zu: %s", i, k, len, full, reason_names[reason]);
+			}
+			assert_int_equal(packet_reason_out(prog, tunnel, full, out, &out_len), REASON_syn_admitted);
+		}
+}
+
+/* Outer headers longer than the part of a packet that a program may move over: it is left to the kernel as it came. */
+static void test_cannot_strip(void **state)
+{
+	static const struct around around = { .v6 = true, .options = 2, .option_words = 255 };
+	uint8_t frame[PACKET_MAX], tunnel[3 * PACKET_MAX], out[3 * PACKET_MAX];
+	struct spec spec = { .v6 = true, .payload = 1000 };
+	size_t len = put_around(&around, frame, packet_build(&spec, frame), tunnel);
+	uint64_t before[REASON_COUNT], after[REASON_COUNT];
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = tunnel, .data_size_in = (uint32_t)len, .data_out = out,
+		    .data_size_out = sizeof(out), .repeat = 1);
+
+	packet_counts(before);
+	assert_int_equal(bpf_prog_test_run_opts(prog, &opts), 0);
+	packet_counts(after);
+	assert_int_equal(after[REASON_error_tunnel], before[REASON_error_tunnel] + 1);
+	assert_int_equal(opts.retval, XDP_PASS);
+	assert_int_equal(opts.data_size_out, len);
+	assert_memory_equal(out, tunnel, len);
+}
+
+static uint64_t hits(const char *prefix)
+{
+	struct prefix4 key = { .prefixlen = 32 };
+	int map = packet_pin("maps/decap_from4");
+	struct rule rule;
+
+	assert_int_equal(inet_pton(AF_INET, prefix, key.ip), 1);
+	assert_int_equal(bpf_map_lookup_elem(map, &key, &rule), 0);
+	close(map);
+	return rule.hits;
+}
+
+/* Each balancer's packets are counted with its row, also over a restart; rows that are no longer wanted go. */
+static void test_rows(void **state)
+{
+	uint8_t frame[PACKET_MAX], tunnel[PACKET_MAX + 256], out[PACKET_MAX + 256];
+	struct around around = { 0 };
+	struct spec spec = { 0 };
+	size_t len = put_around(&around, frame, packet_build(&spec, frame), tunnel), out_len;
+	uint64_t before = hits("10.0.0.1"), other = hits("10.1.0.0");
+	int none;
+
+	assert_int_equal(packet_reason_out(prog, tunnel, len, out, &out_len), REASON_syn_admitted);
+	assert_int_equal(hits("10.0.0.1"), before + 1);
+	assert_int_equal(hits("10.1.0.0"), other);
+	front_close(front, false);
+	front = packet_front(NULL); /* no tunnels */
+	close(prog);
+	prog = packet_pin("progs/front");
+	assert_int_equal(packet_reason(prog, tunnel, len), REASON_not_ours);
+	none = packet_pin("maps/decap_to");
+	assert_int_equal(bpf_map_get_next_key(none, NULL, frame), -ENOENT);
+	close(none);
+}
+
+static int setup(void **state)
+{
+	static struct net_prefix from[4];
+	static struct in6_addr to[2];
+	struct front_settings set = { .listeners = 1, .workers = 2, .decap_from = from, .decap_from_count = 4, .decap_to = to,
+				      .decap_to_count = 2, .gue_port = GUE_PORT };
+	struct prefix4 key = { 24, { 203, 0, 113, 0 } };
+	struct rule rule = { .comment = "test" };
+	int deny;
+
+	net_parse_prefix("10.0.0.1", &from[0]);
+	net_parse_prefix("10.1.0.0/16", &from[1]);
+	net_parse_prefix("2001:db8:b::1", &from[2]);
+	net_parse_prefix("2001:db8:c::/48", &from[3]);
+	net_parse_ip("10.0.0.25", &to[0]);
+	net_parse_ip("2001:db8:b::25", &to[1]);
+	front = packet_front(&set);
+	prog = packet_pin("progs/front");
+	deny = packet_pin("maps/deny4");
+	assert_int_equal(bpf_map_update_elem(deny, &key, &rule, BPF_ANY), 0);
+	close(deny);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	front_close(front, true);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_inside), cmocka_unit_test(test_refused), cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_cannot_strip), cmocka_unit_test(test_rows),
+	};
+
+	if (!packet_namespace()) {
+		puts("1..0 # SKIP needs root");
+		return 0;
+	}
+	return cmocka_run_group_tests(tests, setup, teardown);
+}

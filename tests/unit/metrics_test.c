@@ -127,6 +127,8 @@ static void tables(void **state)
 		if (*row->verdict)
 			snprintf(sample, sizeof(sample), "danelaw_front_packets_total{reason=\"%s\",verdict=\"%s\"}", row->symbol,
 				 row->verdict);
+		else if (!strcmp(row->group, "also"))
+			snprintf(sample, sizeof(sample), "danelaw_front_also_total{what=\"%s\"}", row->symbol);
 		else
 			snprintf(sample, sizeof(sample), "danelaw_%s_total{reason=\"%s\"}",
 				 !strcmp(row->group, "steer") ? "steer_connections" : "cookie_packets", row->symbol);

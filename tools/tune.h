@@ -72,6 +72,7 @@ struct tune_driver {
 	const char *name, *hardware;
 	unsigned native, frags; /* kernel that brought XDP, and XDP on frames of several buffers; 0: none did */
 	long mtu;		/* largest MTU of a single-buffer frame; TUNE_ABSENT: those of the slaves */
+	long legacy_mtu;	/* with the private flag legacy-rx; 0: no matter */
 	enum tune_queue_rule rule;
 	const char *queues;   /* the rule in words */
 	unsigned resets;      /* TUNE_BY_… */
@@ -124,6 +125,7 @@ struct tune_facts {
 
 	long mtu, max_mtu;
 	char master[16], bond_mode[32], bond_hash[32], bond_slaves[128];
+	int legacy_rx; /* private flag of Intel's drivers */
 	int vlans; /* VLAN interfaces on top */
 
 	long numa;

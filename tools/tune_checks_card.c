@@ -127,19 +127,25 @@ void tune_check_xdp(struct judge *j)
 	xdp_verdict(j, f);
 }
 
+static long mtu_limit(const struct judge *j)
+{
+	return j->f->legacy_rx && j->driver->legacy_mtu ? j->driver->legacy_mtu : j->driver->mtu;
+}
+
 void tune_check_mtu(struct judge *j)
 {
 	struct tune_finding *f = judge_finding(j, "mtu");
 	struct tune_change *c;
 
-	SAY(f->seen, "ip -d link show dev %s", j->f->ifname);
+	SAY(f->seen, "ip -d link show dev %s%s", j->f->ifname,
+	    j->f->legacy_rx ? "; private flag legacy-rx is on" : "");
 	SAY(f->now, "%ld", j->f->mtu);
 	if (!j->driver || j->driver->mtu == TUNE_ABSENT) {
 		SAY(f->why, "%s", j->driver ? "the slaves' limit counts" : "the driver's limit is not known");
 		return;
 	}
-	SAY(f->wanted, "<= %ld%s", j->driver->mtu, judge_frags(j) ? ", more with frags" : "");
-	if (j->f->mtu <= j->driver->mtu) {
+	SAY(f->wanted, "<= %ld%s", mtu_limit(j), judge_frags(j) ? ", more with frags" : "");
+	if (j->f->mtu <= mtu_limit(j)) {
 		SAY(f->why, "a frame fits one buffer");
 		return;
 	}
@@ -150,7 +156,7 @@ void tune_check_mtu(struct judge *j)
 	}
 	f->verdict = TUNE_FAIL;
 	SAY(f->why, "the program is refused at this MTU: %s without frags takes %ld; the Internet needs 1500",
-	    j->f->driver, j->driver->mtu);
+	    j->f->driver, mtu_limit(j));
 	c = judge_change(j, f, TUNE_BY_MTU, judge_text(j, "ip link set dev %s mtu 1500", j->f->ifname),
 			 judge_text(j, "ip link set dev %s mtu %ld", j->f->ifname, j->f->mtu));
 	if (c)

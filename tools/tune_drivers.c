@@ -54,6 +54,7 @@ const struct tune_driver tune_drivers[] = {
 	  .native = K(5, 5),
 	  .frags = K(6, 3),
 	  .mtu = 3046,
+	  .legacy_mtu = 1638,
 	  .rule = TUNE_QUEUES_CPUS_HALF,
 	  .queues = "free transmit queues for at least half the CPUs, else ENOMEM; fewer than CPUs: a lock",
 	  .resets = TUNE_BY_ATTACH | TUNE_BY_CHANNELS | TUNE_BY_RINGS | TUNE_BY_MTU | TUNE_BY_PAUSE,

@@ -39,10 +39,15 @@ static const struct {
 	const char *command; /* %s: the interface */
 	void (*parse)(struct tune_facts *f, const char *text);
 } replies[] = {
-	{ "ethtool -i %s", tune_parse_driver },	  { "ethtool -k %s", tune_parse_features },
-	{ "ethtool -l %s", tune_parse_channels }, { "ethtool -g %s", tune_parse_rings },
-	{ "ethtool -c %s", tune_parse_coalesce }, { "ethtool -a %s", tune_parse_pause },
-	{ "ethtool -x %s", tune_parse_rss },	  { "ethtool -n %s", tune_parse_rules },
+	{ "ethtool -i %s", tune_parse_driver },
+	{ "ethtool -k %s", tune_parse_features },
+	{ "ethtool -l %s", tune_parse_channels },
+	{ "ethtool -g %s", tune_parse_rings },
+	{ "ethtool -c %s", tune_parse_coalesce },
+	{ "ethtool -a %s", tune_parse_pause },
+	{ "ethtool -x %s", tune_parse_rss },
+	{ "ethtool -n %s", tune_parse_rules },
+	{ "ethtool --show-priv-flags %s", tune_parse_flags },
 };
 
 static void read_replies(struct tune_source *s, struct tune_facts *f)

@@ -131,6 +131,17 @@ void tune_parse_coalesce(struct tune_facts *f, const char *text)
 	f->rx_usecs = number(text, "rx-usecs");
 }
 
+/* "legacy-rx             : on": blanks before the colon too */
+void tune_parse_flags(struct tune_facts *f, const char *text)
+{
+	const char *flag = strstr(text, "\nlegacy-rx ");
+
+	if (flag) {
+		flag += strlen("\nlegacy-rx ");
+		f->legacy_rx = !strncmp(flag + strspn(flag, " :"), "on", 2);
+	}
+}
+
 void tune_parse_pause(struct tune_facts *f, const char *text)
 {
 	f->pause_autoneg = on_off(text, "Autonegotiate");

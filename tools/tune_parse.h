@@ -15,6 +15,7 @@ void tune_parse_features(struct tune_facts *f, const char *ethtool_k);
 void tune_parse_channels(struct tune_facts *f, const char *ethtool_l);
 void tune_parse_rings(struct tune_facts *f, const char *ethtool_g);
 void tune_parse_coalesce(struct tune_facts *f, const char *ethtool_c);
+void tune_parse_flags(struct tune_facts *f, const char *ethtool_show_priv_flags);
 void tune_parse_pause(struct tune_facts *f, const char *ethtool_a);
 void tune_parse_rss(struct tune_facts *f, const char *ethtool_x);
 /* The reply of `ethtool -n DEV rx-flow-hash tcp4`, as the letters of `ethtool -N`. */

@@ -237,6 +237,10 @@ static void b_jumbo_6_3(struct tune_facts *f) { f->mtu = 9000; no_features(f, "6
 static void b_jumbo_6_4(struct tune_facts *f) { f->mtu = 9000; no_features(f, "6.4.1"); }
 static void b_mtu_edge(struct tune_facts *f) { f->mtu = 3046; no_features(f, "6.1.0"); }
 static void b_mtu_over(struct tune_facts *f) { f->mtu = 3047; no_features(f, "6.1.0"); }
+static void b_legacy(struct tune_facts *f) { set_driver(f, "ice"); f->combined.max = 8; f->mtu = 2000; no_features(f, "6.1.0");
+	tune_parse_flags(f, "Private flags for eth0:\nlink-down-on-close     : on\nlegacy-rx              : on\nvf-vlan-pruning : off\n"); }
+static void b_legacy_off(struct tune_facts *f) { set_driver(f, "ice"); f->combined.max = 8; f->mtu = 2000; no_features(f, "6.1.0");
+	tune_parse_flags(f, "Private flags for eth0:\nlink-down-on-close     : on\nlegacy-rx              : off\nvf-vlan-pruning : on\n"); }
 static void b_lro(struct tune_facts *f) { f->feature[TUNE_LRO].on = 1; }
 static void b_hw_gro(struct tune_facts *f) { f->feature[TUNE_HW_GRO].on = 1; }
 static void b_hw_gro_fixed(struct tune_facts *f) { f->feature[TUNE_HW_GRO].on = f->feature[TUNE_HW_GRO].fixed = 1; }
@@ -313,6 +317,8 @@ static const struct {
 	{ b_jumbo_6_4, "mtu", TUNE_OK, NULL, NULL },
 	{ b_mtu_edge, "mtu", TUNE_OK, NULL, NULL },
 	{ b_mtu_over, "mtu", TUNE_FAIL, "ip link set dev eth0 mtu 1500", "ip link set dev eth0 mtu 3047" },
+	{ b_legacy, "mtu", TUNE_FAIL, "ip link set dev eth0 mtu 1500", "ip link set dev eth0 mtu 2000" },
+	{ b_legacy_off, "mtu", TUNE_OK, NULL, NULL },
 	{ b_lro, "lro", TUNE_FAIL, "ethtool -K eth0 lro off", "ethtool -K eth0 lro on" },
 	{ b_hw_gro, "hw-gro", TUNE_FAIL, "ethtool -K eth0 rx-gro-hw off", "ethtool -K eth0 rx-gro-hw on" },
 	{ b_hw_gro_fixed, "hw-gro", TUNE_FAIL, NULL, NULL },

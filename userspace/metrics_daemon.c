@@ -76,11 +76,10 @@ static void say_certificates(struct metrics_text *m, struct daemon *d)
 		struct tls_server *tls = daemon_tls(d, i);
 
 		for (size_t k = 0; tls && k < tls_server_count(tls); k++) {
-			struct tls_about a;
+			const char *label;
+			uint64_t end = (uint64_t)tls_server_not_after(tls, k, &label);
 
-			tls_server_about(tls, k, &a);
-			metrics_sample(m, (uint64_t)a.not_after, "listener", daemon_config(d)->listeners[i].name, "certificate",
-				       a.label, "key", a.key, NULL);
+			metrics_sample(m, end, "listener", daemon_config(d)->listeners[i].name, "certificate", label, NULL);
 		}
 		tls_server_unref(tls);
 	}

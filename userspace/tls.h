@@ -62,6 +62,8 @@ struct tls_about {
 };
 size_t tls_server_count(const struct tls_server *s);
 void tls_server_about(const struct tls_server *s, size_t index, struct tls_about *out);
+/* Its end alone, at next to no cost: seconds since 1970. */
+time_t tls_server_not_after(const struct tls_server *s, size_t index, const char **label);
 
 /* ---- one connection ---- */
 

@@ -85,3 +85,11 @@ void tls_server_about(const struct tls_server *s, size_t i, struct tls_about *ou
 	}
 	ERR_clear_error();
 }
+
+time_t tls_server_not_after(const struct tls_server *s, size_t i, const char **label)
+{
+	const struct tls_cert *c = tls_certs_at(s->certs, (uint32_t)i);
+
+	*label = c->label;
+	return time_of(X509_get0_notAfter(c->leaf));
+}

@@ -7,12 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "userspace/log.h"
-
 #define RETRY_MS 5000	    /* after a failed look-up */
 #define NOT_YET_MS 200	    /* while it is not known whether validation works */
 #define TTL_MAX_S 3600
-#define WATCH_MS 500	    /* how often the state of validation is looked at */
 
 struct watched {
 	struct resolver *r;
@@ -30,8 +27,6 @@ struct resolver {
 	struct dns_inbox *inbox;
 	struct ring *ring;
 	struct timer_wheel *wheel;
-	struct timer watch;
-	uint64_t changes_seen;
 	bool stopping, closed;
 	size_t count;
 	struct watched each[];
@@ -99,26 +94,6 @@ static bool validation_stands(struct watched *w)
 	return false;
 }
 
-/* Validation begins to work or ceases to: said once, and loudly. */
-static void on_watch(struct timer *t)
-{
-	struct resolver *r = (struct resolver *)((char *)t - offsetof(struct resolver, watch));
-	struct dns_health h;
-
-	dns_health(r->dns, &h);
-	if (h.changes != r->changes_seen) {
-		if (h.state == DNS_VALIDATES)
-			log_info("%s", h.text);
-		else
-			log_error("%s; %s", h.text,
-				  r->cfg->dns.when_broken == CONFIG_RUN_WITHOUT
-					  ? "what DNS says counts as if nothing were signed (when-broken = run-without)"
-					  : "what needs DNSSEC fails until it does (when-broken = fail-closed)");
-		r->changes_seen = h.changes;
-	}
-	timer_set(r->wheel, &r->watch, ring_now(r->ring) + WATCH_MS);
-}
-
 static void on_timer(struct timer *t)
 {
 	struct watched *w = (struct watched *)((char *)t - offsetof(struct watched, timer));
@@ -172,8 +147,6 @@ struct resolver *resolver_start(const struct config *cfg, struct backends *backe
 	ring_socket_init(&r->sock, &handler);
 	ring_adopt(ring, &r->sock, fd);
 	ring_watch(ring, &r->sock);
-	r->watch.fire = on_watch;
-	timer_set(wheel, &r->watch, ring_now(ring) + WATCH_MS);
 	for (size_t i = 0; i < cfg->backend_count; i++) {
 		if (cfg->backends[i].tls != CONFIG_TLS_DANE)
 			continue;
@@ -190,7 +163,6 @@ struct resolver *resolver_start(const struct config *cfg, struct backends *backe
 void resolver_stop(struct resolver *r)
 {
 	r->stopping = true;
-	timer_cancel(r->wheel, &r->watch);
 	for (size_t i = 0; i < r->count; i++) {
 		timer_cancel(r->wheel, &r->each[i].timer);
 		dns_run_free(r->each[i].run);

@@ -66,7 +66,7 @@ struct target *target_from_dane(const struct target *base, const struct dane_hos
 
 	if (!t)
 		return NULL;
-	t->ttl = host->ttl;
+	t->ttl = host->ttl ? host->ttl : 1;
 	for (size_t i = 0; i < host->address_count; i++)
 		t->addrs[t->addr_count++] = (struct net_addr){ .ip = host->addresses[i], .port = host->port };
 	if (host->duty == DANE_NONE) {

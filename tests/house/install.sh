@@ -111,6 +111,14 @@ sed -n 's/^\t{ "\([a-z-]*\)", control_[a-z_]*, .*/\1/p' userspace/control_verbs.
 } >"$work/faults"
 verdict "every verb of the control socket has a command"
 
+sed -n '/^const char \*backend_state_name/,/^}/p' userspace/backend.c | grep -o '"[^"]*"' | tr -d '"' >"$work/states"
+section docs/danelawctl.8 backends | sed -n 's/^\.It //p' | sort >"$work/documented"
+{
+	[ "$(wc -l <"$work/states")" -ge 5 ] || echo "the states of backends are not found any more"
+	sort "$work/states" | comm -3 - "$work/documented" | sed 's/^\t*//; s/$/: a state of backends on one side only/'
+} >"$work/faults"
+verdict "danelawctl(8) has the states of backends, and no others"
+
 # ---- the quick start's configuration, and links ----
 
 awk '/^```$/ { on = !on; next } on' docs/quickstart.md >"$work/quickstart.conf"

@@ -195,7 +195,8 @@ smtp_body counted counted
 smtp_ask counted .
 smtp_ask counted QUIT
 smtp_close counted
-quits() { scrape $LAB_RUN/m1 && [ -n "$(moved $LAB_RUN/m0 $LAB_RUN/m1 'reason="quit"')" ]; }
+# counted, and its connection closed on both sides
+quits() { scrape $LAB_RUN/m1 && [ -n "$(moved $LAB_RUN/m0 $LAB_RUN/m1 'reason="quit"')" ] && grep -qx 'danelaw_sessions_open 0' $LAB_RUN/m1; }
 ok "metrics: the session is counted" lab_wait 10 quits
 is "$(moved $LAB_RUN/m0 $LAB_RUN/m1 '^danelaw_(session_end|sessions|tls_|messages|commands|handshakes|reload|client_|backend_connect|accept|sni)')" \
 	'danelaw_backend_connects_total +1

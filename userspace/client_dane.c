@@ -86,11 +86,28 @@ static void judging_free(struct client_judging *j)
 	free(j);
 }
 
+/*
+ * Without working validation every answer would look like "nobody vouches for it".  At the start it is not known yet:
+ * then the questions are asked, and it must be known when they are answered.
+ */
+static bool validation_works(struct client_dane *c, bool may_be_unknown, struct client_judgement *out)
+{
+	struct dns_health health;
+
+	dns_health(c->set.dns, &health);
+	if (health.state == DNS_VALIDATES || (may_be_unknown && health.state == DNS_UNKNOWN))
+		return true;
+	say(out, DANE_LOOKUP_FAILED, health.text);
+	out->broken = true;
+	return false;
+}
+
 static void finish(struct client_judging *j)
 {
 	struct client_dane *c = j->c;
 
-	take_verdict(j->out, &j->dane);
+	if (validation_works(c, false, j->out))
+		take_verdict(j->out, &j->dane);
 	client_cache_put(c->cache, &j->key, ring_now(c->set.ring), j->out);
 	stats_add(c->set.stats, counts[j->out->verdict], 1);
 }
@@ -126,19 +143,6 @@ static void on_answer(struct dns_query *query, const struct dane_reply *r)
 	finish(j);
 	judging_free(j);
 	done(ctx);
-}
-
-/* Without working validation every answer would look like "nobody vouches for it". */
-static bool validation_works(struct client_dane *c, struct client_judgement *out)
-{
-	struct dns_health health;
-
-	dns_health(c->set.dns, &health);
-	if (health.state == DNS_VALIDATES)
-		return true;
-	say(out, DANE_LOOKUP_FAILED, health.text);
-	out->broken = true;
-	return false;
 }
 
 /* A place among the judgements that may wait, or none. */
@@ -181,7 +185,7 @@ static bool known(struct client_dane *c, const struct tls_peer *peer, const stru
 		stats_add(c->set.stats, COUNT_client_cached, 1);
 		return true;
 	}
-	return !validation_works(c, out);
+	return !validation_works(c, true, out);
 }
 
 struct client_judging *client_dane_judge(struct client_dane *c, struct tls *tls, const char *ehlo, struct client_judgement *out,

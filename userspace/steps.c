@@ -121,7 +121,7 @@ static enum step_result backend_gone(struct session *s)
 }
 
 /*
- * While a backend has the word the client is read on, so that its end is seen, but never further than a line: what it
+ * While a backend or the DNS has the word the client is read on, so that its end is seen, but never further than a line: what it
  * sends meanwhile waits for its turn, and must not pile up (a STARTTLS that has to wait stays unread in front of it).
  */
 static bool wants_to_know(const struct session *s)
@@ -274,6 +274,8 @@ static enum step_result step_judge(struct session *s)
 {
 	enum step_result r = session_judge(s);
 
+	if (r == STEP_WAIT)
+		s->want_client = wants_to_know(s);
 	return r == STEP_MORE ? go(s, STEP_DIALOGUE) : r;
 }
 

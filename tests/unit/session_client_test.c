@@ -11,6 +11,7 @@
  *   "P."        no backend was bothered                                "+ms"      time passes
  *   "hold" "go" the DNS holds its answers back, gives them             "end reason"
  *   "resumed" "full"  the handshake was so
+ *   "C reset"  "idle"  the client is gone; no question is open any more
  *   "again"     the client comes again with the ticket it has          "judged text"  the verdict, as log and backend see it
  */
 #include <setjmp.h>
@@ -275,7 +276,8 @@ static void pass_time(struct world *w, uint64_t ms)
 
 static void ended(struct world *w, const char *want)
 {
-	fake_fin(w->client);
+	if (strcmp(want, "client_reset") != 0)
+		fake_fin(w->client);
 	if (w->backend)
 		fake_fin(w->backend);
 	pass_time(w, 2100);
@@ -352,7 +354,12 @@ static void do_line(struct world *w, const char *line)
 		assert_true(!connecting && !w->backend);
 	else if (line[0] == '+')
 		pass_time(w, strtoull(line + 1, NULL, 10));
-	else if (!strcmp(line, "hold") || !strcmp(line, "go"))
+	else if (!strcmp(line, "C reset"))
+		fake_reset(w->client);
+	else if (!strcmp(line, "idle")) {
+		assert_int_equal(w->shared.judgements, 0);
+		assert_int_equal(fake_dns_pending(), 0);
+	} else if (!strcmp(line, "hold") || !strcmp(line, "go"))
 		fake_dns_hold(line[0] == 'h');
 	else if (!strncmp(line, "dns ", 4))
 		tell_dns(line + 4);
@@ -426,6 +433,7 @@ static const struct script scripts[] = {
 	{ "the answer to EHLO waits for the verdict", "", "client-dane = require", 'o', OWNER "S", { "hold", TLS, "S.", "+9000", "S.", "P.", "go", "judged verified:mail.sender.example", TAKEN("verified:mail.sender.example") } },
 	{ "a verdict that takes too long", "", "client-dane = require", 'o', OWNER "S", { "hold", TLS, "+9900", "S.", "+200", "judged lookup_failed", REFUSED(LATER), "end client_lookup" } },
 	{ "a verdict that takes too long, observed", "", "client-dane = observe", 'o', OWNER "S", { "hold", TLS, "+10100", TAKEN("lookup_failed") } },
+	{ "a client that goes while it waits: nobody waits for it", "", "client-dane = require", 'o', OWNER "S", { "hold", TLS, "S.", "C reset", "end client_reset", "idle" } },
 	{ "a session that is cut while it waits", "", "client-dane = require", 'o', OWNER "S", { "hold", TLS, "S." } },
 	{ "commands behind EHLO wait with it", "", "client-dane = require", 'o', OWNER "S", { "hold", TLS, "C: NOOP", "S.", "go", "B up", "B: 220 farm", "P ~ EHLO", "B: 250 farm",
 		"S: 250 mx.example", "P ~ NOOP", "B: 250 ok", "S: 250 ok", "end client_closed" } },

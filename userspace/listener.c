@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Over the limit on sessions a client gets 421 and a close, without a session: the cheapest clear answer.  Out
- * of descriptors, accepting rests for a moment; the kernel's queue holds what comes.
+ * of descriptors it gets the same by way of one kept in reserve, so that a sender tries the next MX at once and
+ * does not hang in the kernel's queue; then accepting rests for a moment.
  */
+#define _GNU_SOURCE /* accept4 */
 #include "userspace/listener.h"
 
 #include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <netinet/tcp.h>
 #include <unistd.h>
@@ -15,6 +18,7 @@
 
 #define ACCEPT_QUEUE 65535 /* cut to net.core.somaxconn by the kernel */
 #define RETRY_MS 100
+#define TURNED_AWAY_MAX 64 /* clients a pause; the rest wait for the next */
 
 static int open_one(const struct net_addr *at, bool dual_stack, unsigned mss)
 {
@@ -99,7 +103,19 @@ int listener_open(const struct config_listener *cfg, bool steered, unsigned mss,
 
 /* ---- admission ---- */
 
-static void turn_away(const struct listener *l, int fd, enum reply reply, enum end_reason why)
+static void log_turned_away(const struct listener *l, const struct net_addr *peer, enum end_reason why)
+{
+	struct logline line;
+	char text[NET_TEXT_MAX];
+
+	logline_begin(&line);
+	logline_str(&line, "lst", l->serve->cfg->name);
+	logline_str(&line, "peer", net_ip_text(&peer->ip, text));
+	logline_str(&line, "end", end_info[why].name);
+	logline_emit(&line);
+}
+
+static void turn_away(const struct listener *l, int fd, const struct net_addr *peer, enum reply reply, enum end_reason why)
 {
 	char text[REPLY_MAX];
 	size_t len = reply_write(reply, l->serve->relay.hostname, text);
@@ -110,6 +126,7 @@ static void turn_away(const struct listener *l, int fd, enum reply reply, enum e
 	shutdown(fd, SHUT_WR);
 	close(fd);
 	stats_end(l->env->stats, why);
+	log_turned_away(l, peer, why);
 }
 
 static void leave_place(struct session_env *env)
@@ -147,12 +164,12 @@ static void on_accepted(struct ring_socket *sock, int fd)
 		return;
 	}
 	if (!take_place(l->env)) {
-		turn_away(l, fd, REPLY_busy, END_sessions_full);
+		turn_away(l, fd, &peer, REPLY_busy, END_sessions_full);
 		return;
 	}
 	if (counted && !sources_take(l->env->shared->sources, &peer.ip)) {
 		leave_place(l->env);
-		turn_away(l, fd, REPLY_source_busy, END_source_full);
+		turn_away(l, fd, &peer, REPLY_source_busy, END_source_full);
 		return;
 	}
 	if (session_new(l->env, l->serve, fd, &peer, &local)) {
@@ -162,10 +179,31 @@ static void on_accepted(struct ring_socket *sock, int fd)
 	}
 }
 
+/* Lends the reserve to one waiting client after the other. */
+static void turn_away_waiting(struct listener *l)
+{
+	struct net_addr peer, local;
+
+	for (int i = 0; i < TURNED_AWAY_MAX && l->spare >= 0; i++) {
+		close(l->spare);
+		int fd = accept4(l->sock.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd >= 0 && names_of(fd, &peer, &local))
+			close(fd); /* reset before we came to it */
+		else if (fd >= 0)
+			turn_away(l, fd, &peer, REPLY_busy, END_descriptors_full);
+		l->spare = eventfd(0, EFD_CLOEXEC);
+		if (fd < 0)
+			break;
+	}
+}
+
 static void on_failed(struct ring_socket *sock, enum ring_op op, int error)
 {
 	struct listener *l = (struct listener *)sock;
 
+	if (error == EMFILE || error == ENFILE)
+		turn_away_waiting(l);
 	stats_add(l->env->stats, COUNT_accept_paused, 1);
 	log_warn("listener %s: accepting rests for %d ms: %s", l->serve->cfg->name, RETRY_MS, strerror(error));
 	timer_set(l->env->wheel, &l->retry, ring_now(l->env->ring) + RETRY_MS);
@@ -175,6 +213,8 @@ static void on_retry(struct timer *t)
 {
 	struct listener *l = (struct listener *)((char *)t - offsetof(struct listener, retry));
 
+	if (l->spare < 0)
+		l->spare = eventfd(0, EFD_CLOEXEC);
 	ring_accept(l->env->ring, &l->sock);
 }
 
@@ -194,6 +234,7 @@ void listener_start(struct listener *l, struct session_env *env, struct session_
 	memset(l, 0, sizeof(*l));
 	l->env = env;
 	l->serve = serve;
+	l->spare = eventfd(0, EFD_CLOEXEC);
 	l->retry.fire = on_retry;
 	ring_socket_init(&l->sock, &handler);
 	ring_adopt(env->ring, &l->sock, fd);
@@ -203,5 +244,7 @@ void listener_start(struct listener *l, struct session_env *env, struct session_
 void listener_stop(struct listener *l)
 {
 	timer_cancel(l->env->wheel, &l->retry);
+	if (l->spare >= 0)
+		close(l->spare);
 	ring_close(l->env->ring, &l->sock, false);
 }

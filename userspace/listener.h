@@ -23,6 +23,7 @@ struct listener {
 	struct session_env *env;
 	struct session_listener *serve;
 	struct timer retry;	 /* after accepting had to pause */
+	int spare;		 /* a descriptor in reserve: with it a client can be told that there is none left */
 	bool stopped;
 };
 

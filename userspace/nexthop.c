@@ -223,6 +223,10 @@ static enum nexthop_result on_reply(struct nexthop *h, unsigned code, const char
 	default:
 		break;
 	}
+	if (h->phase == NEXTHOP_BANNER || h->phase == NEXTHOP_EHLO) {
+		h->refused = code;
+		return fail(h, "%.*s", (int)len, line); /* may be told to the client, who reads who it is from: no phase */
+	}
 	return fail(h, "%s: %.*s", phase_text(h->phase), (int)(len > 120 ? 120 : len), line);
 }
 

@@ -30,7 +30,7 @@ enum nexthop_phase { NEXTHOP_CONNECT, NEXTHOP_BANNER, NEXTHOP_EHLO, NEXTHOP_STAR
 enum nexthop_result {
 	NEXTHOP_WAIT,
 	NEXTHOP_OK,	/* ready; ->caps is what the backend announces */
-	NEXTHOP_FAILED, /* ->why: a sentence; try another */
+	NEXTHOP_FAILED, /* ->why: a sentence, or with ->refused the backend's own line; try another */
 	NEXTHOP_UNVERIFIED, /* the same, and it is verification that failed */
 	NEXTHOP_NO_SOCKET /* out of descriptors or memory: not the backend's fault */
 };
@@ -55,6 +55,7 @@ struct nexthop {
 	uint8_t xclient_lines;	  /* replies still to come */
 	struct smtp_reply_parser reply;
 	struct smtp_caps caps;
+	unsigned refused;	  /* the code of the banner or answer to EHLO that was not what it should be; 0: none */
 	char why[160];
 };
 

@@ -81,6 +81,11 @@ bool relay_final_owed(const struct relay *r)
 	return false;
 }
 
+bool relay_quit_owed(const struct relay *r)
+{
+	return r->count && r->slots[r->first].expect == EXPECT_QUIT;
+}
+
 void relay_reset(struct relay *r)
 {
 	relay_init(r, r->client, r->backend, r->set, r->stats);
@@ -332,12 +337,16 @@ static enum relay_event on_reply_line(struct relay *r, const char *line, size_t 
 		return RELAY_BAD;
 	if (expect == EXPECT_FINAL && code / 100 == 2 && leg_unsent(r->backend) && r->count == 1)
 		return RELAY_BAD; /* an answer to a message that was not sent to its end */
+	if (code / 100 == 3 && expect != EXPECT_DATA)
+		return RELAY_BAD; /* RFC 5321 4.2.1: there is nothing else it could wait for */
 	if (expect == EXPECT_EHLO && code == 250)
 		on_hello_line(r, line, len, last == SMTP_REPLY_LAST);
 	else if (expect == EXPECT_HELO && code == 250)
 		say(r, REPLY_hello);
-	else
+	else {
 		leg_write(r->client, line, used);
+		r->in_reply = last == SMTP_REPLY_MORE_LINES;
+	}
 	leg_used(r->backend, used);
 	if (last == SMTP_REPLY_MORE_LINES)
 		return RELAY_PROGRESS;

@@ -65,6 +65,7 @@ struct relay {
 	bool backend_verified;	      /* the backend's leg is TLS and was verified: REQUIRETLS may be offered (RFC 8689 4.1) */
 	bool abandoned;		      /* relay_abandon() was called */
 	bool hello_line;	      /* the first line of an EHLO reply has been read */
+	bool in_reply;		      /* the client has the first lines of a reply and not its last */
 	uint8_t refusal;	      /* enum reply of a discard */
 	struct smtp_reply_parser reply;
 	struct smtp_data_scanner scanner;
@@ -123,5 +124,7 @@ bool relay_pass_refusal(struct relay *r);
 void relay_reset(struct relay *r);
 /* True while a backend owes the answer to a message. */
 bool relay_final_owed(const struct relay *r);
+/* True while nothing is owed but the answer to QUIT. */
+bool relay_quit_owed(const struct relay *r);
 
 #endif

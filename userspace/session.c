@@ -42,7 +42,14 @@ static uint32_t timeout_ms(const struct session *s, enum session_wait wait)
 {
 	if (wait == WAIT_PREGREET)
 		return s->listener->cfg->greet_delay_ms;
-	return *(const uint32_t *)((const char *)&s->env->cfg->timeouts + waits[wait].timeout);
+	uint32_t ms = *(const uint32_t *)((const char *)&s->env->cfg->timeouts + waits[wait].timeout);
+
+	if (wait == WAIT_CONNECT || wait == WAIT_BACKEND_BANNER) { /* all tries together have a deadline too */
+		uint64_t now = ring_now(s->env->ring), end = s->route->deadline;
+
+		ms = end <= now ? 0 : end - now < ms ? (uint32_t)(end - now) : ms;
+	}
+	return ms;
 }
 
 /* What has moved since the wait began, for those whose time-out asks for a rate and not for an event. */

@@ -102,6 +102,7 @@ struct session_route {
 	char verdict[DANE_NAME_MAX + 16]; /* facts.dane_verdict */
 	struct backend_tried tried;
 	bool unverified; /* a try ended because verification failed */
+	bool unreached;	 /* a try ended otherwise than by a 5xx at the banner or at EHLO */
 	uint64_t deadline;
 };
 

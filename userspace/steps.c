@@ -115,7 +115,10 @@ static enum step_result backend_gone(struct session *s)
 {
 	bool in_mail = s->relay.mail_open || s->relay.count || s->relay.mode != RELAY_COMMANDS;
 
-	if (relay_pass_refusal(&s->relay))
+	if (relay_quit_owed(&s->relay)) /* it could not wait to be gone either */
+		return session_end(s, END_quit, REPLY_bye);
+	/* no word of ours may make a whole reply of lines that are half of one */
+	if (relay_pass_refusal(&s->relay) || s->relay.in_reply)
 		return session_end(s, END_backend_lost, REPLY_COUNT);
 	return session_end(s, END_backend_lost, in_mail ? REPLY_backend_lost_mail : REPLY_backend_lost);
 }
@@ -193,7 +196,7 @@ static enum step_result step_dialogue(struct session *s)
 	case RELAY_LOST:
 		return backend_gone(s);
 	case RELAY_BAD:
-		return session_end(s, END_backend_protocol, REPLY_backend_lost_mail);
+		return session_end(s, END_backend_protocol, s->relay.in_reply ? REPLY_COUNT : REPLY_backend_lost_mail);
 	case RELAY_PROGRESS:
 		s->epoch++;
 		break;
@@ -299,6 +302,16 @@ static void facts_of(struct session *s, struct proxy_facts *f)
 		session_client_facts(s, f);
 }
 
+/* Every backend that was asked refused this client for good: the last one's answer is the farm's. */
+static enum step_result refused_by_all(struct session *s)
+{
+	const char *line = s->route->hop.why;
+
+	leg_write(&s->client, line, strlen(line));
+	leg_write(&s->client, "\r\n", 2);
+	return session_end(s, END_backend_refused, REPLY_COUNT);
+}
+
 static enum reply unverified_reply(enum backend_state state)
 {
 	return state == BACKEND_BOGUS	      ? REPLY_backend_bogus
@@ -314,6 +327,8 @@ static enum step_result no_backend_left(struct session *s)
 {
 	enum backend_state state = backend_pool_unverified(s->env->backends, session_pool(s));
 
+	if (s->route->hop.refused && !s->route->unreached)
+		return refused_by_all(s);
 	if (s->route->unverified || state) {
 		if (s->mail_waits)
 			return session_end(s, END_backend_verify, unverified_reply(state));
@@ -386,9 +401,10 @@ static enum step_result try_failed(struct session *s, bool unverified)
 
 	if (unverified)
 		backend_unverified(env->backends, s->backend_index, s->route->hop.why);
-	else
+	else if (!s->route->hop.refused) /* a refusal may mean this client: a stranger must not take a backend out */
 		backend_failed(env->backends, s->backend_index, s->route->hop.why);
 	s->route->unverified |= unverified;
+	s->route->unreached |= s->route->hop.refused < 500;
 	stats_add(env->stats, COUNT_backend_connect_failures, 1);
 	session_drop_backend(s);
 	return STEP_MORE;

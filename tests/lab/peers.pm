@@ -22,6 +22,7 @@ use strict;
 use warnings;
 use Digest::SHA 'sha1_hex';
 use Errno qw(EINTR EPIPE ECONNRESET);
+use Fcntl ();
 use Exporter 'import';
 use IO::Socket::IP;
 use IO::Socket::UNIX;
@@ -31,7 +32,7 @@ use POSIX ();
 use Socket qw(:all);
 use Time::HiRes qw(time sleep);
 
-our @EXPORT = qw(edge farm scene play client families address ends log_line ms seen is like wait_for control signal pin $T $EDGE $EDGE6 TAIL);
+our @EXPORT = qw(edge farm family scene play client families address ends log_line ms seen is like wait_for control signal pin $T $EDGE $EDGE6 TAIL);
 
 our $T = '/run/peers';
 our $EDGE = '127.200.0.25';
@@ -130,6 +131,9 @@ sub scene
 	return if $ENV{PEERS_ONLY} && $name !~ /$ENV{PEERS_ONLY}/;
 	push @scenes, { name => $name, edge => $edges[0]{name}, @o, client => $client, n => scalar @scenes + 1 };
 }
+
+sub edges { return @edges }
+sub family { return $scene->{family} // 4 } # of the scene being played
 
 # The same scene from both families
 sub families
@@ -445,7 +449,7 @@ sub answer
 {
 	my ($c, $want, $whole) = @_;
 	my $reply = $c->reply;
-	peers::append("$peers::T/owed", "$c->{n} $c->{k} " . Digest::SHA::sha1_hex($whole) . "\n") if $reply =~ /^2/;
+	peers::append("$peers::T/owed", "$c->{n} $c->{k} " . Digest::SHA::sha1_hex($whole) . "\n") if $reply =~ /^2\d\d(?!-)[^\n]*\z/m;
 	peers::like($reply, $want, 'the answer to the message');
 	return $reply;
 }
@@ -484,6 +488,8 @@ sub until
 
 # Waits until danelawd is gone, swallowing what comes
 sub idle { my ($b) = @_; $b->{text} = '' while $b->more; $b->note("the end: $b->{over}"); done() }
+# Neither reads nor writes any more
+sub still { POSIX::pause() while 1 }
 sub done { POSIX::_exit(0) }
 
 # Octets up to and with the end of data, strictly CRLF.CRLF
@@ -616,8 +622,8 @@ sub client
 {
 	my ($port, %o) = @_;
 	my $family = $o{family} // $scene->{family} // 4;
-	my $k = $sessions++;
-	my $from = address($scene->{n}, $k, $family);
+	my $k = $o{from} ? (scene_of_address($o{from}))[1] : $sessions++;
+	my $from = $o{from} // address($scene->{n}, $k, $family);
 	my $s = IO::Socket::IP->new(PeerHost => $family == 6 ? $EDGE6 : $EDGE, PeerPort => $port, LocalHost => $from,
 		Proto => 'tcp', Timeout => DEADLINE) or die "connect from $from: $@\n";
 	$s->blocking(0);
@@ -655,6 +661,7 @@ sub ends
 sub play_one
 {
 	($scene, $sessions) = ($_[0], 0);
+	my $began = time;
 	# every scene ends by itself; this is for one that does not
 	local $SIG{ALRM} = sub { die "the scene took too long\n" };
 	alarm 3 * DEADLINE;
@@ -666,6 +673,7 @@ sub play_one
 		$why = $@;
 	}
 	alarm 0;
+	printf STDERR "%6.2f s  %s\n", time - $began, $scene->{name} if $ENV{PEERS_TIMES};
 	open my $f, '>', "$T/result/$scene->{n}.new";
 	print $f $c ? '' : $why || 'failed';
 	close $f;
@@ -782,7 +790,7 @@ sub unclear
 {
 	my %lines;
 	for my $e (@edges) {
-		/ peer=(\S+) .* end=/ and $lines{"$e->{name} $1"}++ for split /\n/, slurp("$T/$e->{name}.log");
+		/ peer=(\S+) .*?\bend=/ and $lines{"$e->{name} $1"}++ for split /\n/, slurp("$T/$e->{name}.log");
 	}
 	my $ended = count_lines("$T/ended");
 	return grep { ($lines{$_} // 0) != $ended->{$_} } keys %$ended;

@@ -307,12 +307,13 @@ sub kernel_line
 	return $line;
 }
 
-# Until the other end has read all that was sent
+# Until the other end has read all that was sent.  Ours is looked at first: what was acknowledged is in the other's queue.
 sub taken
 {
 	my ($w) = @_;
 	peers::wait_for('the other end to read', sub {
-		my ($theirs, $mine) = (scalar $w->kernel_line(1), scalar $w->kernel_line);
+		my $mine = $w->kernel_line;
+		my $theirs = $w->kernel_line(1);
 		return 1 if !defined $theirs || !defined $mine;
 		return $theirs =~ / [0-9A-F]+:0+ / && $mine =~ / 0+:[0-9A-F]+ /;
 	});

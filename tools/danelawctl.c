@@ -2,6 +2,7 @@
 /*
  * danelawctl: the operator's tool, a table of subcommands.
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -43,12 +44,28 @@ static int usage(FILE *to)
 	return to == stdout ? 0 : 2;
 }
 
+static bool is(const char *arg, const char *word, const char *letter)
+{
+	return !strcmp(arg, word) || !strcmp(arg + strspn(arg, "-"), word) || !strcmp(arg, letter);
+}
+
 int main(int argc, char **argv)
 {
+	static char ask[] = "--help";
+
 	if (argc < 2)
 		return usage(stderr);
-	if (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+	bool help = is(argv[1], "help", "-h");
+
+	if (is(argv[1], "version", "-V"))
+		return cmd_version(1, argv + 1);
+	if (help && argc < 3)
 		return usage(stdout);
+	if (help) { /* help COMMAND is COMMAND --help */
+		argv[1] = argv[2];
+		argv[2] = ask;
+		argc = 3;
+	}
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (!strcmp(argv[1], commands[i].name))
 			return commands[i].run(argc - 1, argv + 1);

@@ -106,7 +106,7 @@ notified()
 	grep -qx "$1" $LAB_RUN/notify.log
 }
 
-tap_plan 89
+tap_plan 90
 LAB_QUIET=1
 lab_up
 mkdir -p $LAB_EDGE_DIR
@@ -243,7 +243,7 @@ serves()
 key=$(serves)
 ctl reload
 is "$CTL_STATUS-$CTL_OUT" "0-read again: certificates and lists" "reload: told when it is over"
-ok "sd_notify: reloading" notified RELOADING=1
+ok "sd_notify: reloading" lab_wait 5 notified RELOADING=1
 cp $LAB_RUN/tls/edge.pem $LAB_RUN/tls/kept.pem
 echo "not a certificate" >$LAB_RUN/tls/edge.pem
 ctl reload
@@ -287,6 +287,28 @@ is "$CTL_STATUS" 0 "nor do they"
 exec 9>&-
 like "$(smtp_mail meanwhile)" '^250' "nor mail"
 
+# what many ask costs no memory that stays
+many()
+{
+	perl -MIO::Socket::UNIX -e '
+		for (1 .. 25) {
+			my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die;
+			for (1 .. 10) {
+				for my $ask (qw(status counters backends listeners help nonsense), q({"verb":"sessions","limit":1000}), "{") {
+					print $s "$ask\n";
+					defined <$s> or die;
+				}
+			}
+			print $s "sessions\ncounters\n"; # and gone
+		}' $LAB_CTL && for _ in {1..20}; do http /metrics >/dev/null; done
+}
+resident() { sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$EDGE_PID/status"; }
+many
+before=$(resident)
+many && many && many
+[ $(($(resident) - before)) -lt 1024 ]
+tap_result $? "thousands of requests leave the memory as it was" "before: $before kB, after: $(resident) kB"
+
 # ---- health ----
 is "$(health)" "200 ok " "healthz: 200"
 mta_backend mx-a down
@@ -325,7 +347,7 @@ wait "$EDGE_PID"
 is "$?" 0 "drain: then it ends well"
 wait $DRAIN
 is "$?-$(tail -n 1 $LAB_RUN/drain.out)" "0-danelawd has ended" "drain --wait: tells when"
-ok "sd_notify: stopping" notified STOPPING=1
+ok "sd_notify: stopping" lab_wait 5 notified STOPPING=1
 ctl status
 like "$CTL_STATUS-$CTL_OUT" "^3-danelawctl: $LAB_CTL: No such file.*systemctl status danelawd" "nobody at home: the socket, and what to do"
 

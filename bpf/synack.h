@@ -79,7 +79,10 @@ static __always_inline _Bool put_frame(struct xdp_md *ctx, __u32 at, void *body,
 	at &= 31;
 	put = at + length < FRAME_MIN ? FRAME_MIN - at : length;
 	barrier_var(put);
-	if (put < 1 || put > room) /* never; the verifier wants to see it */
+	if (put > room) /* never; the verifier wants to see it, and Linux 6.1's not in one comparison with the next */
+		return 0;
+	barrier_var(put);
+	if (put < 1)
 		return 0;
 	if (bpf_xdp_adjust_tail(ctx, (int)(at + put) - (int)bpf_xdp_get_buff_len(ctx)))
 		return 0;

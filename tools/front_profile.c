@@ -71,6 +71,17 @@ static json_t *compare(const struct runs *before, const struct runs *after)
 	return rows;
 }
 
+static const char *what_a_run_is(const char *program)
+{
+	static const char *const runs[][2] = { { "front", "a packet" }, { "cookie", "a packet that the front passed" },
+					       { "steer", "a new connection" }, { "watch", "a look after a listening socket" } };
+
+	for (size_t i = 0; i < sizeof(runs) / sizeof(*runs); i++)
+		if (!strcmp(runs[i][0], program))
+			return runs[i][1];
+	return "";
+}
+
 static void print(const json_t *rows, double seconds)
 {
 	struct ctl_table *t = ctl_table_new(
@@ -80,13 +91,11 @@ static void print(const json_t *rows, double seconds)
 	size_t i;
 
 	json_array_foreach(rows, i, row) {
-		bool front = !strcmp(ctl_text(row, "program"), "front");
-
 		ctl_cell(t, "%s", ctl_text(row, "program"));
 		ctl_cell(t, "%s", ctl_grouped((uint64_t)(json_real_value(json_object_get(row, "runs_per_s")) + 0.5), text));
 		ctl_cell(t, ctl_number(row, "runs") ? "%.0f" : "-", json_real_value(json_object_get(row, "ns_per_run")));
 		ctl_cell(t, "%.2f %%", json_real_value(json_object_get(row, "cpu_percent")));
-		ctl_cell(t, "%s", front ? "a packet" : !strcmp(ctl_text(row, "program"), "steer") ? "a new connection" : "a packet");
+		ctl_cell(t, "%s", what_a_run_is(ctl_text(row, "program")));
 	}
 	printf("over %.1f s\n", seconds);
 	ctl_table_print(t, "  ");

@@ -16,12 +16,11 @@ struct seen {
 static void see_link(void *ctx, const struct front_link_row *row)
 {
 	struct seen *seen = ctx;
-	bool xdp = row->driver[0];
 
-	json_array_append_new(seen->links, json_pack("{s:s, s:s, s:s, s:s, s:i, s:i}", "kind", xdp ? "xdp" : "sk_lookup", "name",
+	json_array_append_new(seen->links, json_pack("{s:s, s:s, s:s, s:s, s:i, s:i}", "kind", row->kind, "name",
 						     row->name, "mode", row->mode, "driver", row->driver, "link_id",
 						     (int)row->link_id, "prog_id", (int)row->prog_id));
-	if (xdp && strcmp(row->mode, "gone"))
+	if (!strcmp(row->kind, "xdp") && strcmp(row->mode, "gone"))
 		seen->attached++;
 }
 
@@ -81,12 +80,13 @@ static const char *bytes(uint64_t n, char out[CTL_GROUPED_MAX])
 
 static void print_links(const json_t *links)
 {
-	struct ctl_table *t = ctl_table_new("lllrr", (const char *const[]){ "attached to", "mode", "driver", "link", "program" });
+	struct ctl_table *t = ctl_table_new("llllrr", (const char *const[]){ "attached to", "as", "mode", "driver", "link", "program" });
 	const json_t *row;
 	size_t i;
 
 	json_array_foreach(links, i, row) {
 		ctl_cell(t, "%s", ctl_text(row, "name"));
+		ctl_cell(t, "%s", ctl_text(row, "kind"));
 		ctl_cell(t, "%s", ctl_text(row, "mode"));
 		ctl_cell(t, "%s", ctl_text(row, "driver"));
 		ctl_cell(t, "%llu", (unsigned long long)ctl_number(row, "link_id"));

@@ -473,6 +473,7 @@ int front_open(const struct front_settings *set, struct front **out, char *text,
 	}
 	if (!set->dispatcher)
 		front_drop_other_links(set->interfaces, set->interface_count);
+	front_drop_other_progs(set->interfaces, set->dispatcher ? set->interface_count : 0);
 	describe(f);
 	*out = f;
 	return 0;

@@ -183,9 +183,11 @@ int front_attach_steer(int prog, int *link, struct front_err err)
 	return 0;
 }
 
-void front_drop_other_links(char *const *interfaces, size_t count)
+/* Pins of PREFIX-INTERFACE whose interface is not among ours. */
+static void drop_others(const char *dir, const char *prefix, char *const *interfaces, size_t count)
 {
-	DIR *d = opendir(LINKS);
+	DIR *d = opendir(dir);
+	size_t len = strlen(prefix);
 	struct dirent *entry;
 	char path[512];
 
@@ -194,14 +196,25 @@ void front_drop_other_links(char *const *interfaces, size_t count)
 	while ((entry = readdir(d))) {
 		size_t i = 0;
 
-		if (strncmp(entry->d_name, "xdp-", 4) && strncmp(entry->d_name, "tcx-", 4))
+		if (strncmp(entry->d_name, prefix, len))
 			continue;
-		while (i < count && strcmp(interfaces[i], entry->d_name + 4))
+		while (i < count && strcmp(interfaces[i], entry->d_name + len))
 			i++;
 		if (i < count)
 			continue;
-		snprintf(path, sizeof(path), LINKS "/%s", entry->d_name);
+		snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
 		unlink(path);
 	}
 	closedir(d);
+}
+
+void front_drop_other_links(char *const *interfaces, size_t count)
+{
+	drop_others(LINKS, "xdp-", interfaces, count);
+	drop_others(LINKS, "tcx-", interfaces, count);
+}
+
+void front_drop_other_progs(char *const *interfaces, size_t count)
+{
+	drop_others(FRONT_PIN_DIR "/progs", "front-", interfaces, count);
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 const struct front_count_info front_count_info[] = {
 #define VERDICT_NAME_PASS "pass"
@@ -17,6 +18,12 @@ const struct front_count_info front_count_info[] = {
 #include "bpf/reasons.def"
 #define ALSO(number, symbol, sentence) { "also", #symbol, "", sentence },
 #include "bpf/reasons.def"
+};
+const struct front_count_map front_count_maps[FRONT_COUNT_MAPS] = {
+	{ "front_stats", REASON_COUNT },
+	{ "cookie_stats", COOKIE_COUNT },
+	{ "steer_stats", STEER_COUNT },
+	{ "front_also", ALSO_COUNT },
 };
 const size_t front_count_rows = REASON_COUNT + COOKIE_COUNT + STEER_COUNT + ALSO_COUNT;
 
@@ -45,15 +52,13 @@ int front_add_counts(int map, uint64_t *counts, size_t rows)
 
 int front_read_counts(const struct front *f, uint64_t *counts)
 {
-	size_t i;
-	int code;
+	const int maps[FRONT_COUNT_MAPS] = { f->front_stats, f->cookie_stats, f->steer_stats, f->front_also };
+	int code = 0;
 
-	for (i = 0; i < front_count_rows; i++)
-		counts[i] = 0;
-	code = front_add_counts(f->front_stats, counts, REASON_COUNT);
-	if (!code)
-		code = front_add_counts(f->cookie_stats, counts + REASON_COUNT, COOKIE_COUNT);
-	if (!code)
-		code = front_add_counts(f->steer_stats, counts + REASON_COUNT + COOKIE_COUNT, STEER_COUNT);
-	return code ? code : front_add_counts(f->front_also, counts + REASON_COUNT + COOKIE_COUNT + STEER_COUNT, ALSO_COUNT);
+	memset(counts, 0, front_count_rows * sizeof(*counts));
+	for (size_t i = 0; i < FRONT_COUNT_MAPS && !code; i++) {
+		code = front_add_counts(maps[i], counts, front_count_maps[i].rows);
+		counts += front_count_maps[i].rows;
+	}
+	return code;
 }

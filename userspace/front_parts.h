@@ -85,6 +85,13 @@ struct front {
 };
 
 /* --- front_counts.c --- */
+/* The maps of front_count_info's rows, in their order. */
+enum { FRONT_COUNT_MAPS = 4 };
+struct front_count_map {
+	const char *name;
+	size_t rows;
+};
+extern const struct front_count_map front_count_maps[FRONT_COUNT_MAPS];
 /* Adds a per-CPU struct of counters, summed; map -1: none. */
 int front_add_counts(int map, uint64_t *counts, size_t rows);
 
@@ -136,6 +143,8 @@ int front_attach_tcx(int prog, const struct front_link *at, struct front_err err
 int front_attach_steer(int prog, int *link, struct front_err err);
 /* Detaches pinned links of interfaces that are no longer ours. */
 void front_drop_other_links(char *const *interfaces, size_t count);
+/* The same of pins of what is in dispatchers. */
+void front_drop_other_progs(char *const *interfaces, size_t count);
 
 bool front_is_native(unsigned ifindex);
 

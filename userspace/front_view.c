@@ -92,15 +92,14 @@ static int add_counts(const struct front_view *v, const char *name, uint64_t *co
 
 int front_view_counts(const struct front_view *v, uint64_t *counts)
 {
-	int code;
+	int code = 0;
 
 	memset(counts, 0, front_count_rows * sizeof(*counts));
-	code = add_counts(v, "front_stats", counts, REASON_COUNT);
-	if (!code)
-		code = add_counts(v, "cookie_stats", counts + REASON_COUNT, COOKIE_COUNT);
-	if (!code)
-		code = add_counts(v, "steer_stats", counts + REASON_COUNT + COOKIE_COUNT, STEER_COUNT);
-	return code ? code : add_counts(v, "front_also", counts + REASON_COUNT + COOKIE_COUNT + STEER_COUNT, ALSO_COUNT);
+	for (size_t i = 0; i < FRONT_COUNT_MAPS && !code; i++) {
+		code = add_counts(v, front_count_maps[i].name, counts, front_count_maps[i].rows);
+		counts += front_count_maps[i].rows;
+	}
+	return code;
 }
 
 bool front_view_newest(const struct front_view *v, size_t row, struct in6_addr *source, uint64_t *age_ms)

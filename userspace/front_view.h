@@ -36,9 +36,10 @@ int front_view_state(const struct front_view *v, struct front_state *out);
 /* ---- what the kernel holds ---- */
 
 struct front_link_row {
+	const char *kind; /* "xdp", "tcx" (answers to SYN cookies), "sk_lookup" */
 	char name[64];	 /* "edge0", "sk_lookup" */
-	char mode[32];	 /* "native", "generic", "native, dispatcher", "network namespace"; "gone": detached */
-	char driver[32]; /* "" of sk_lookup */
+	char mode[32];	 /* "native", "generic", "native, dispatcher", "ingress", "network namespace"; "gone": detached */
+	char driver[32]; /* of xdp */
 	uint32_t link_id, prog_id;
 };
 struct front_prog_row {

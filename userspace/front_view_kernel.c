@@ -74,15 +74,20 @@ static void visit_link(void *ctx, int fd, const char *name)
 	struct link_visit *visit = ctx;
 	struct bpf_link_info info = { 0 };
 	uint32_t size = sizeof(info);
-	struct front_link_row row = { .mode = "network namespace" };
-	bool xdp = !strncmp(name, "xdp-", 4);
+	struct front_link_row row = { .kind = "sk_lookup", .mode = "network namespace" };
+	bool xdp = !strncmp(name, "xdp-", 4), tcx = !strncmp(name, "tcx-", 4);
 
 	if (bpf_obj_get_info_by_fd(fd, &info, &size))
 		return;
-	snprintf(row.name, sizeof(row.name), "%s", xdp ? name + 4 : name);
+	snprintf(row.name, sizeof(row.name), "%s", xdp || tcx ? name + 4 : name);
 	row.link_id = info.id;
 	row.prog_id = info.prog_id;
+	if (tcx) {
+		row.kind = "tcx";
+		snprintf(row.mode, sizeof(row.mode), "ingress");
+	}
 	if (xdp) {
+		row.kind = "xdp";
 		snprintf(row.mode, sizeof(row.mode), "%s", info.xdp.ifindex ? xdp_mode(info.xdp.ifindex) : "gone");
 		front_driver(row.name, row.driver);
 	}
@@ -93,7 +98,7 @@ static void visit_link(void *ctx, int fd, const char *name)
 static void visit_dispatched(void *ctx, int fd, const char *name)
 {
 	struct link_visit *visit = ctx;
-	struct front_link_row row = { .mode = "gone" };
+	struct front_link_row row = { .kind = "xdp", .mode = "gone" };
 	struct bpf_prog_info info = { 0 };
 	uint32_t size = sizeof(info);
 

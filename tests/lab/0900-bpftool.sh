@@ -56,18 +56,18 @@ TAP_RUN=$n
 TAP_BAD=$(grep -c '^not ok' <<<"$out")
 
 is "$(edge_attached)" none "detached: no program is on the interface"
-ok "and connections still reach the workers" greeted
+ok "and connections still reach the workers" lab_wait 20 greeted
 edge_stop
 edge_start
 is "$(edge_attached)" native "a restart attaches again"
-ok "a stranger is greeted" greeted
+ok "a stranger is greeted" lab_wait 20 greeted
 in_pins "$deny"
 ok "denied by bpftool: no longer" not_greeted
 like "$(edge_stats)" 'denied_list [1-9]' "and counted"
 in_pins "$allow"
-ok "allowed by bpftool: greeted" greeted
+ok "allowed by bpftool: greeted" lab_wait 20 greeted
 in_pins "$undo"
-ok "both deleted: greeted" greeted
+ok "both deleted: greeted" lab_wait 20 greeted
 like "$(in_pins 'bpftool map dump pinned maps/allow4; bpftool map lookup pinned maps/deny4 key 32 0 0 0 203 0 113 1')" 'ticket 4711' \
 	"the other rules are still there, through the restart"
 tap_end

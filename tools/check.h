@@ -85,8 +85,11 @@ void check_free(struct check *c);
 
 /* ---- the steps ---- */
 
+enum check_proxy { CHECK_PROXY_NONE, CHECK_PROXY_V1, CHECK_PROXY_V2 };
+
 struct check_dialling {
 	const char *helo;
+	enum check_proxy proxy; /* the header that a backend of ours expects first */
 	uint32_t timeout_ms; /* for one address, from connect to the end of the handshake */
 	unsigned parallel;   /* connections at a time */
 };
@@ -107,7 +110,20 @@ void check_record_short(const struct dane_record *r, char *out, size_t size);
 /* The judging record of a try that matched, NULL if there is none. */
 const struct dane_record *check_matched(const struct check_host *h, const struct check_try *t);
 
-void check_tell(const struct check *c, FILE *out);  /* the story, for people */
+void check_tell(const struct check *c, FILE *out); /* the story, for people */
 void check_json(const struct check *c, FILE *out); /* one object */
+
+/* Parts of both, for the judgements of a running edge. */
+struct json_t;
+void check_tell_row(FILE *out, const char *right, const char *left);
+void check_tell_try(const struct check_host *h, const struct check_try *t, FILE *out);
+void check_tell_verdict(enum check_verdict v, const char *reason, FILE *out);
+struct json_t *check_try_json(const struct check *c, const struct check_host *h, const struct check_try *t);
+
+/* ---- check_edge.c: danelawctl check --backend NAME, --client NAME; the exit status ---- */
+
+struct ctl;
+int check_backend(const struct ctl *ctl, const char *name, const struct check_dialling *how, bool json);
+int check_client(const struct ctl *ctl, const char *name, bool json);
 
 #endif

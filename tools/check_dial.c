@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "userspace/leg.h"
+#include "userspace/proxy_header.h"
 
 enum { QUIT_MS = 2000, TURN_MS = 50 };
 
@@ -278,13 +279,30 @@ static void read_lines(struct dial *d)
 
 /* ---- one connection ---- */
 
+/* As the daemon's probes introduce themselves; version 1 has no LOCAL, so they come from the loopback. */
+static void connected(struct dial *d)
+{
+	struct proxy_facts self = { .src = d->try->addr, .dst = d->try->addr };
+	uint8_t header[PROXY_HEADER_MAX];
+	size_t n = 0;
+
+	net_parse_ip(net_is_v4(&self.dst.ip) ? "127.0.0.1" : "::1", &self.src.ip);
+	if (d->all->how->proxy == CHECK_PROXY_V2)
+		n = proxy_header_write_v2_local(header);
+	else if (d->all->how->proxy == CHECK_PROXY_V1)
+		n = proxy_header_write_v1((char *)header, &self);
+	if (n)
+		leg_write(&d->leg, header, n);
+	d->state = BANNER;
+}
+
 static void run(struct dial *d)
 {
 	if (d->state == CONNECTING) {
 		if (d->leg.error)
 			lost(d);
 		else if (d->leg.state == LEG_OPEN)
-			d->state = BANNER;
+			connected(d);
 	}
 	if (talking(d)) {
 		read_lines(d);

@@ -79,7 +79,7 @@ static json_t *certificate_json(const struct tls_peer *p)
 	return o;
 }
 
-static json_t *try_json(const struct check *c, const struct check_host *h, const struct check_try *t)
+json_t *check_try_json(const struct check *c, const struct check_host *h, const struct check_try *t)
 {
 	const struct dane_record *matched = check_matched(h, t);
 	char text[1200], ip[NET_TEXT_MAX];
@@ -149,7 +149,7 @@ static json_t *host_json(const struct check *c, const struct check_host *h)
 	set(o, "reference_names", names);
 	set(o, "tlsa", d->tlsa_name[0] ? tlsa_json(d) : json_null());
 	for (size_t i = 0; i < h->try_count; i++)
-		json_array_append_new(tries, try_json(c, h, &h->tries[i]));
+		json_array_append_new(tries, check_try_json(c, h, &h->tries[i]));
 	set(o, "addresses", tries);
 	check_mend(c, h, NULL, text, sizeof(text));
 	set_text(o, "mend", text);

@@ -149,7 +149,7 @@ static void tell_judgement(const struct check_host *h, const struct check_try *t
 	row(out, text, "    served key  %s", found);
 }
 
-static void tell_try(const struct check_host *h, const struct check_try *t, FILE *out)
+void check_tell_try(const struct check_host *h, const struct check_try *t, FILE *out)
 {
 	static const char *const what[] = {
 		[CHECK_NOT_TRIED] = "not tried",	      [CHECK_NO_CONNECTION] = "no connection",
@@ -205,6 +205,16 @@ static void line(FILE *out, const char *label, const char *text)
 		fprintf(out, "  %-8s %s\n", label, text);
 }
 
+void check_tell_row(FILE *out, const char *right, const char *left)
+{
+	row(out, right, "%s", left);
+}
+
+void check_tell_verdict(enum check_verdict v, const char *reason, FILE *out)
+{
+	fprintf(out, "  verdict: %s. %s\n", loud_name(v), reason);
+}
+
 /* What each address needs; the same advice once. */
 static void tell_mending(const struct check *c, const struct check_host *h, FILE *out)
 {
@@ -240,8 +250,8 @@ static void tell_host(const struct check *c, const struct check_host *h, FILE *o
 	}
 	if (d->duty != DANE_UNREACHABLE)
 		for (size_t i = 0; i < h->try_count; i++)
-			tell_try(h, &h->tries[i], out);
-	fprintf(out, "  verdict: %s. %s\n", loud_name(h->verdict), h->reason);
+			check_tell_try(h, &h->tries[i], out);
+	check_tell_verdict(h->verdict, h->reason, out);
 	if (c->outcome->host_count == 1)
 		fprintf(out, "           %s\n", consequence(h->verdict));
 	tell_mending(c, h, out);

@@ -10,6 +10,7 @@
 
 #include "tools/check.h"
 #include "tools/cmd.h"
+#include "tools/ctl.h"
 #include "userspace/dns.h"
 
 enum { EXIT_USAGE = 64, FORWARDERS_MAX = 8, PARALLEL = 32, TIMEOUT_MAX_S = 3600 };
@@ -18,16 +19,19 @@ struct options {
 	const char *domain, *helo, *trust_anchor, *root_hints;
 	const char *forwarders[FORWARDERS_MAX];
 	size_t forwarder_count;
+	const char *backend, *client; /* of the running edge, in place of a domain */
+	struct ctl ctl;
 	uint16_t port;
 	uint32_t timeout_ms;
 	unsigned families;
-	bool json;
 };
 
 static int usage(FILE *to)
 {
-	fputs("usage: danelawctl check [OPTION…] DOMAIN\n"
+	fputs("usage: danelawctl check [OPTION…] DOMAIN | --backend NAME | --client NAME\n"
 	      "  what a DANE sender does for a domain and concludes: MX, addresses, TLSA, then STARTTLS at every address\n"
+	      "  --backend NAME              how the running edge judges this backend, and what is seen of it now\n"
+	      "  --client NAME               what a client of this name must show the running edge to be verified\n"
 	      "  --json                      one object for scripts, see danelawctl(8)\n"
 	      "  -r, --resolver ADDR[:PORT]  ask this resolver (and validate all the same); default: own recursion\n"
 	      "  --trust-anchor FILE         DS or DNSKEY records; default: the system's root key\n"
@@ -36,6 +40,7 @@ static int usage(FILE *to)
 	      "  -t, --timeout SECONDS       for each look-up, and for each address; default: 20\n"
 	      "  -4, -6                      only addresses of this family\n"
 	      "  --helo NAME                 to say in EHLO; default: this host's name\n"
+	      "  --socket PATH               of the running edge\n"
 	      "exit status: 0 verified, 1 deferred or bounced, 2 delivered without authentication, 3 could not tell\n",
 	      to);
 	return to == stdout ? 0 : EXIT_USAGE;
@@ -56,7 +61,7 @@ static bool number(const char *text, unsigned long max, unsigned long *out)
 	return *text >= '0' && *text <= '9' && !*end && !errno && *out >= 1 && *out <= max;
 }
 
-enum { OPT_JSON = 256, OPT_ANCHOR, OPT_HINTS, OPT_HELO };
+enum { OPT_JSON = 256, OPT_ANCHOR, OPT_HINTS, OPT_HELO, OPT_BACKEND, OPT_CLIENT, OPT_SOCKET };
 
 static const struct option long_options[] = {
 	{ "json", no_argument, NULL, OPT_JSON },
@@ -66,6 +71,9 @@ static const struct option long_options[] = {
 	{ "port", required_argument, NULL, 'p' },
 	{ "timeout", required_argument, NULL, 't' },
 	{ "helo", required_argument, NULL, OPT_HELO },
+	{ "backend", required_argument, NULL, OPT_BACKEND },
+	{ "client", required_argument, NULL, OPT_CLIENT },
+	{ "socket", required_argument, NULL, OPT_SOCKET },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
@@ -78,7 +86,16 @@ static int one_option(struct options *o, int opt)
 
 	switch (opt) {
 	case OPT_JSON:
-		o->json = true;
+		o->ctl.json = true;
+		return 0;
+	case OPT_BACKEND:
+		o->backend = optarg;
+		return 0;
+	case OPT_CLIENT:
+		o->client = optarg;
+		return 0;
+	case OPT_SOCKET:
+		o->ctl.socket = optarg;
 		return 0;
 	case OPT_ANCHOR:
 		o->trust_anchor = optarg;
@@ -127,7 +144,7 @@ static int read_options(struct options *o, int argc, char **argv)
 	}
 	if (r)
 		return r;
-	if (optind != argc - 1)
+	if ((argc - optind) + !!o->backend + !!o->client != 1)
 		return usage(stderr);
 	o->domain = argv[optind];
 	return 0;
@@ -179,9 +196,14 @@ static const char *no_validation(struct dns *d, uint32_t timeout_ms)
 	return "nothing could be looked up";
 }
 
+static struct check_dialling dialling(const struct options *o)
+{
+	return (struct check_dialling){ .helo = o->helo ? o->helo : own_name(), .timeout_ms = o->timeout_ms, .parallel = PARALLEL };
+}
+
 static int conclude(const struct options *o, struct dns *d, const struct dane_outcome *outcome)
 {
-	struct check_dialling how = { .helo = o->helo ? o->helo : own_name(), .timeout_ms = o->timeout_ms, .parallel = PARALLEL };
+	struct check_dialling how = dialling(o);
 	struct check *c = check_new(o->domain, outcome, o->families);
 	const char *broken = no_validation(d, o->timeout_ms);
 	char err[256] = "";
@@ -192,7 +214,7 @@ static int conclude(const struct options *o, struct dns *d, const struct dane_ou
 		check_cannot_tell(c, err);
 	else
 		check_judge(c);
-	if (o->json)
+	if (o->ctl.json)
 		check_json(c, stdout);
 	else
 		check_tell(c, stdout);
@@ -202,37 +224,49 @@ static int conclude(const struct options *o, struct dns *d, const struct dane_ou
 	return status;
 }
 
-int cmd_check(int argc, char **argv)
+static int check_domain(const struct options *o)
 {
-	struct options o = { .port = 25, .timeout_ms = 20000, .families = CHECK_IPV4 | CHECK_IPV6 };
 	struct dane_settings may = { .insecure_mx = DANE_INSECURE_MX_MAY };
-	int r = read_options(&o, argc, argv);
+	struct dns_settings set = { .trust_anchor_file = o->trust_anchor,
+				    .forwarders = o->forwarders,
+				    .forwarder_count = o->forwarder_count,
+				    .root_hints_file = o->root_hints,
+				    .deadline_ms = o->timeout_ms,
+				    .probe_secure = anchored_name(o->trust_anchor) };
 	char err[512];
 	struct dns *d;
-
-	if (r)
-		return r;
-	struct dns_settings set = { .trust_anchor_file = o.trust_anchor,
-				    .forwarders = o.forwarders,
-				    .forwarder_count = o.forwarder_count,
-				    .root_hints_file = o.root_hints,
-				    .deadline_ms = o.timeout_ms,
-				    .probe_secure = anchored_name(o.trust_anchor) };
+	int r;
 
 	if (dns_start(&set, &d, err, sizeof(err))) {
 		fprintf(stderr, "danelawctl check: %s\n", err);
 		return check_exit_status(CHECK_UNKNOWN);
 	}
-	struct dane_plan *plan = dane_plan_domain(&may, o.domain, o.port);
+	struct dane_plan *plan = dane_plan_domain(&may, o->domain, o->port);
 
 	r = dns_run_wait(d, plan);
 	if (r) {
 		fprintf(stderr, "danelawctl check: %s\n", strerror(-r));
 		r = check_exit_status(CHECK_UNKNOWN);
 	} else {
-		r = conclude(&o, d, dane_plan_outcome(plan));
+		r = conclude(o, d, dane_plan_outcome(plan));
 	}
 	dns_stop(d);
 	dane_plan_free(plan);
 	return r;
+}
+
+int cmd_check(int argc, char **argv)
+{
+	struct options o = { .port = 25, .timeout_ms = 20000, .families = CHECK_IPV4 | CHECK_IPV6 };
+	struct check_dialling how;
+	int r;
+
+	ctl_init(&o.ctl);
+	r = read_options(&o, argc, argv);
+	if (r)
+		return r;
+	how = dialling(&o);
+	if (o.backend)
+		return check_backend(&o.ctl, o.backend, &how, o.ctl.json);
+	return o.client ? check_client(&o.ctl, o.client, o.ctl.json) : check_domain(&o);
 }

@@ -89,9 +89,12 @@ struct client_explained {
 };
 
 /*
- * Asks what a judgement of a client that says EHLO NAME would ask, in this thread, waiting at most deadline_ms; any
- * thread but a worker's.  0, -EINVAL (no host name) or -errno.
+ * Asks what a judgement of a client that says EHLO NAME would ask; done(ctx), from dns_collect(), once *out is complete.
+ * NULL: no host name that could be proved.  To be freed afterwards, or before to give it up.
  */
-int client_dane_explain(struct dns *dns, const char *name, uint32_t deadline_ms, struct client_explained *out);
+struct client_explaining;
+struct client_explaining *client_dane_explain(struct dns *dns, struct dns_inbox *inbox, const char *name,
+					      struct client_explained *out, void (*done)(void *ctx), void *ctx);
+void client_dane_explain_free(struct client_explaining *e);
 
 #endif

@@ -112,6 +112,14 @@ static json_t *pools_json(const struct config *cfg, size_t backend)
 	return list;
 }
 
+static const char *client_address_name(enum config_client_address a)
+{
+	static const char *const names[] = { [CONFIG_ADDR_PROXY_V2] = "proxy-v2", [CONFIG_ADDR_PROXY_V1] = "proxy-v1",
+					     [CONFIG_ADDR_XCLIENT] = "xclient", [CONFIG_ADDR_NONE] = "none" };
+
+	return names[a];
+}
+
 static json_t *backend_json(const struct daemon *d, size_t i)
 {
 	const struct config_backend *cfg = &daemon_config(d)->backends[i];
@@ -128,6 +136,7 @@ static json_t *backend_json(const struct daemon *d, size_t i)
 			      capabilities_json(&s), "target", target_json(t, s.target_ms));
 
 	target_unref(t);
+	json_object_set_new(j, "client_address", json_string(client_address_name(cfg->client_address)));
 	json_object_set_new(j, "pools", pools_json(daemon_config(d), i));
 	return j;
 }

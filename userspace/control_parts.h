@@ -90,6 +90,7 @@ json_t *control_text(const char *text);
 /* ---- verbs ---- */
 
 void control_backends(struct control_request *r);
+void control_client(struct control_request *r);
 void control_counters(struct control_request *r);
 void control_drain(struct control_request *r);
 void control_help(struct control_request *r);

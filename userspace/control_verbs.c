@@ -10,6 +10,7 @@
 
 const struct control_verb control_verbs[] = {
 	{ "backends", control_backends, "name", SOON, "the mail servers: state, reason, load, how they are judged" },
+	{ "client", control_client, "name", 65000, "what a client of this name must show to be verified" },
 	{ "counters", control_counters, "", SOON, "everything that is counted, with what it means" },
 	{ "drain", control_drain, "after_ms cancel", SOON, "no new sessions; end when those open are over" },
 	{ "help", control_help, "", SOON, "the verbs there are" },

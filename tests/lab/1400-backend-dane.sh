@@ -177,7 +177,7 @@ stop()
 
 { lab_up && backend_servers; } </dev/null >$LAB_LOG/lab.log 2>&1 || lab_die "$(tail -n 20 $LAB_LOG/lab.log)"
 COUNT=$(wc -l <<<"$ROWS")
-tap_plan $((3 * COUNT + 36))
+tap_plan $((3 * COUNT + 49))
 
 # ---- each by itself ----
 
@@ -255,7 +255,7 @@ pair_conf()
 	backend_head
 	backend_conf mx-a mx-a.farm.example tls=dane
 	backend_conf mx-b mx-b.farm2.example tls=dane
-	listener_conf farm 25 mx-a mx-b
+	listener_conf farm 25 mx-a mx-b | sed 's/^}$/\tclient-dane = observe\n}/'
 }
 start pair < <(pair_conf)
 lab_wait 20 said "backend mx-a is up"
@@ -264,9 +264,26 @@ FIRST=$(take first)
 like "$FIRST" '^mx-[ab]$' "both verified: a mail arrives"
 OTHER=mx-$(tr ab ba <<<"${FIRST#mx-}")
 
+# check --backend NAME: the running edge's judgement, told
+explain()
+{
+	net_run edge "$LAB_SRC/build/danelawctl" check "$@"
+	echo "status $?"
+}
+story=$(explain --backend $FIRST)
+has "$story" "judged by     dane, duty: verified" "check --backend: how it is judged"
+like "$story" "STARTTLS ok, TLS 1.3.*matches 3 1 1 .*verdict: VERIFIED.*status 0" "what is seen from here, and the edge's word"
+like "$(explain --backend nobody 2>&1)" 'there is no backend "nobody".*status 3' "a backend that is none"
+
 record $FIRST "$NOBODY"
 ok "the record becomes a wrong one: out, for that reason" lab_wait 30 said "backend $FIRST is out (unverified): dane: no_match"
 is "$(for i in 1 2 3 4 5; do take wrong-$i; done | sort | uniq -c | xargs)" "5 $OTHER" "every mail goes to the other"
+
+story=$(explain --backend $FIRST)
+like "$story" "matches none of them.*verdict: DEFER. The edge has it out .unverified. for .*no_match.*status 1" "check --backend: out, and why"
+like "$story" "mend: +publish +_25._tcp.$FIRST.farm2?.example. IN TLSA 3 1 1 [0-9a-f]{64}" "and what to mend"
+like "$(explain --backend $FIRST --json | sed '$d' | perl -MJSON::PP -e 'my $b = decode_json(join "", <STDIN>);
+	print "$b->{verdict} $b->{edge}{state} $b->{addresses}[0]{judgement}"')" "defer unverified no_match" "--json: the same"
 
 record $OTHER "$NOBODY"
 ok "the other's too" lab_wait 30 said "backend $OTHER is out (unverified): dane: no_match"
@@ -292,13 +309,24 @@ ok "the mail that was kept arrives" lab_wait 30 mta_mailbox kept
 record $OTHER "" bogus-TLSA
 ok "its zone becomes bogus: out, for a reason of its own" lab_wait 30 said "backend $OTHER is out (bogus): "
 begins "$(take bogus)" "451 4.7.5 *" "no mail through it"
+like "$(explain --backend $OTHER)" "verdict: DEFER. The edge has it out .bogus. for .*validation failure.*status 1" "check --backend: bogus"
 record $FIRST "1 1 1 ${NOBODY##* }"
 ok "the first one's records are all unusable: back, over TLS" lab_wait 30 said_times 2 "backend $FIRST is up"
 is "$(take unusable)" $FIRST "a mail is taken"
 has "$(session farm)" "backend_tls=dane-unusable" "unauthenticated, and told so"
+like "$(explain --backend $FIRST)" "verdict: TLS, UNAUTHENTICATED.*status 2" "check --backend: unauthenticated"
 record $FIRST ""
 record $OTHER ""
 ok "the zone is mended: up" lab_wait 30 said_times 3 "backend $OTHER is up"
+# check --client NAME: what a client of this name must show
+like "$(explain --client mail.sender.example)" \
+	"_25._tcp.mail.sender.example TLSA +secure, 1 record.*3 1 1 .*shows a certificate that one of the 1 usable records matches.*status 0" \
+	"check --client: a name with a record"
+like "$(explain --client plain.farm.example)" "_25._tcp.plain.farm.example TLSA +denied.*no client can prove this name.*status 2" "a name without"
+like "$(explain --client mx.tlsabog.example)" "_25._tcp.mx.tlsabog.example TLSA +failed.*status 1" "a name whose zone is bogus"
+like "$(explain --client localhost 2>&1)" "no name that a client could prove.*status 3" "no name at all"
+like "$(explain --client mail.sender.example --json | sed '$d' | perl -MJSON::PP -e 'my $b = decode_json(join "", <STDIN>);
+	print "$b->{provable} $b->{owners}[1]{usable} $b->{without_key}"')" "1 1 mismatch" "--json: the same"
 stop
 is $? 0 "danelawd ends well, with its records changed"
 

@@ -82,7 +82,7 @@ dns_zones()
 	backend_certs
 	a=$(dns_tlsa $LAB_RUN/tls/mx-a.pem)
 	dns_mx "$(dns_tlsa $LAB_RUN/tls/edge.pem)" | dns_zone good.example &
-	printf 'mail A %s\n' $LAB_SENDER | dns_zone sender.example &
+	printf 'mail A %s\n_25._tcp.mail TLSA %s\n' $LAB_SENDER "$(dns_tlsa $CHECK_CERTS/other.pem)" | dns_zone sender.example &
 	farm_zone | dns_zone farm.example &
 	farm2_zone | dns_zone farm2.example &
 	backend_rr mx 25 11 "$a" | dns_zone u.example unsigned &

@@ -52,6 +52,8 @@ alias | verified | verified | matches 3 1 1 | Verified | Verified
 original | verified | verified | matches 3 1 1 | Verified | Verified
 insecure-end | verified | verified | matches 3 1 1 | Verified | Verified
 tlsa-alias | verified | verified | matches 3 1 1 | Verified | Verified
+stop | defer | defer | TLSA look-up of _25._tcp.mx.tlsabog.example failed | = | =
+wildcard | verified | verified | matches 3 1 1 | Verified | Verified
 tlsa-out | no-dane-deliverable | defer | not signed | Untrusted | =
 dom-alias | verified | verified | matches 3 1 1 | Verified | Verified
 x.old | bounce | bounce | neither MX nor address | = | =

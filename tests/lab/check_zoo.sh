@@ -122,6 +122,8 @@ check_zone()
 	printf 'insecure-end MX 10 mx.insecure-end\nmx.insecure-end CNAME mx.u.example.\n_25._tcp.mx.insecure-end TLSA %s\n' "$good"
 	printf 'tlsa-alias MX 10 mx.tlsa-alias\nmx.tlsa-alias A 192.0.2.101\n_25._tcp.mx.tlsa-alias CNAME _25._tcp.mx.good\n'
 	printf 'tlsa-out MX 10 mx.tlsa-out\nmx.tlsa-out A 192.0.2.101\n_25._tcp.mx.tlsa-out CNAME _25._tcp.mx.u.example.\n'
+	printf 'stop MX 10 mx.stop\nmx.stop CNAME mx.tlsabog.example.\n_25._tcp.mx.stop TLSA %s\n' "$good"
+	printf 'wildcard MX 10 mx.wildcard\nmx.wildcard A 192.0.2.101\n_25._tcp.mx.wildcard CNAME any.wild\n*.wild TLSA %s\n' "$good"
 	printf 'dom-alias CNAME good\nold DNAME good\n'
 	printf 'loop MX 10 mx.loop\nmx.loop CNAME a.loop\na.loop CNAME mx.loop\n'
 	printf 'dangling MX 10 mx.dangling\nmx.dangling CNAME nowhere.dangling\n'

@@ -260,7 +260,20 @@ void ring_shutdown(struct ring *r, struct ring_socket *s)
 
 void ring_watch(struct ring *r, struct ring_socket *s)
 {
+	s->once = false;
 	start(r, s, RING_WATCH);
+}
+
+void ring_await_input(struct ring *r, struct ring_socket *s)
+{
+	s->once = true;
+	start(r, s, RING_WATCH);
+}
+
+void ring_await_room(struct ring *r, struct ring_socket *s)
+{
+	assert(!ring_busy(s, RING_CONNECT));
+	start(r, s, RING_WRITABLE);
 }
 
 void ring_close(struct ring *r, struct ring_socket *s, bool reset)

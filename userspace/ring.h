@@ -27,7 +27,8 @@ struct ring_socket;
 
 enum ring_backend { RING_AUTO, RING_URING, RING_EPOLL };
 
-enum ring_op { RING_ACCEPT, RING_CONNECT, RING_RECV, RING_SEND, RING_WATCH };
+/* RING_WATCH: ring_watch() and ring_await_input(), of which a socket has one or the other. */
+enum ring_op { RING_ACCEPT, RING_CONNECT, RING_RECV, RING_SEND, RING_WATCH, RING_WRITABLE };
 
 /* How much one receive may bring: see ring_settings. */
 enum ring_room { RING_ROOM_COMMAND, RING_ROOM_BODY };
@@ -39,7 +40,8 @@ struct ring_handler {
 	void (*connected)(struct ring_socket *s);
 	/* fd is the new connection: non-blocking, close-on-exec, TCP_NODELAY; the handler owns it. */
 	void (*accepted)(struct ring_socket *s, int fd);
-	void (*readable)(struct ring_socket *s); /* of ring_watch(); the watch stays */
+	void (*readable)(struct ring_socket *s); /* of ring_watch(), where the watch stays, or ring_await_input() */
+	void (*writable)(struct ring_socket *s); /* of ring_await_room() */
 	/*
 	 * The operation ended in errno error (> 0).  RING_ACCEPT: accepting has paused; call ring_accept() again later.
 	 * A reset is told once (ECONNRESET): with a send and a receive in flight the other gets EPIPE, or a FIN.
@@ -54,6 +56,7 @@ struct ring_socket {
 	int fd;
 	bool closing;	 /* ring_close() was called */
 	bool last;	 /* the send in flight is ring_send_last()'s */
+	bool once;	 /* the watch in flight is ring_await_input()'s */
 	uint8_t busy;	 /* bit per enum ring_op in flight */
 	/* The rest is the ring's own. */
 	uint8_t parked;	 /* bit per operation that is in flight here but not in the kernel yet */
@@ -108,6 +111,12 @@ void ring_send_last(struct ring *r, struct ring_socket *s, const struct iovec *i
 int ring_connect(struct ring *r, struct ring_socket *s, const struct net_addr *to, bool we_begin);
 void ring_shutdown(struct ring *r, struct ring_socket *s); /* our FIN; nothing may be sending */
 void ring_watch(struct ring *r, struct ring_socket *s);	   /* readability of fd (eventfd, pipe), level */
+/*
+ * For those who move bytes by system calls of their own (splice(2), recvmsg(2)): one call of readable() or writable() once
+ * the socket has input (or a FIN, or an error) or room for output.  What is so already is told in the next ring_run().
+ */
+void ring_await_input(struct ring *r, struct ring_socket *s);
+void ring_await_room(struct ring *r, struct ring_socket *s);
 /*
  * Cancels what is in flight, closes the descriptor, then closed().  reset: RST instead of FIN.  Right also for
  * a socket without a descriptor (fd -1); a second call is a bug (assert).

@@ -12,6 +12,7 @@
  */
 #define _GNU_SOURCE /* accept4 */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +47,7 @@ static struct twin *of(struct ring *r)
 static bool has_chance(const struct ring_socket *s)
 {
 	const unsigned in = 1u << RING_ACCEPT | 1u << RING_RECV | 1u << RING_WATCH;
-	const unsigned out = 1u << RING_SEND | 1u << RING_CONNECT;
+	const unsigned out = 1u << RING_SEND | 1u << RING_CONNECT | 1u << RING_WRITABLE;
 
 	return s->closing || (s->busy & in && s->state & STATE_IN) || (s->busy & out && s->state & STATE_OUT);
 }
@@ -98,7 +99,13 @@ static void twin_start(struct ring *r, struct ring_socket *s, enum ring_op op)
 	case RING_SEND:
 		break;
 	case RING_WATCH:
-		err = await(t, s, EPOLLIN);
+		err = s->once ? await_both(t, s) : await(t, s, EPOLLIN);
+		if (s->once)
+			s->state |= STATE_IN; /* its owner reads by itself, so only poll(2) knows: see is_so() */
+		break;
+	case RING_WRITABLE:
+		err = await_both(t, s);
+		s->state |= STATE_OUT;
 		break;
 	}
 	if (err) {
@@ -144,7 +151,7 @@ static void fail(struct ring_socket *s, enum ring_op op, int error)
 /* The operation could not even be started. */
 static void finish_error(struct ring_socket *s)
 {
-	for (unsigned op = 0; op <= RING_WATCH && !s->closing; op++) {
+	for (unsigned op = 0; op <= RING_WRITABLE && !s->closing; op++) {
 		if (!(s->parked & (1u << op)))
 			continue;
 		s->parked &= (uint8_t)~(1u << op);
@@ -237,10 +244,35 @@ static void try_accept(struct ring_socket *s)
 	}
 }
 
+/* Is a socket ready whose owner moves bytes by itself?  Where not, the next edge says so. */
+static bool is_so(const struct ring_socket *s, short events)
+{
+	struct pollfd f = { .fd = s->fd, .events = events };
+
+	return poll(&f, 1, 0) != 0;
+}
+
 static void try_watch(struct ring_socket *s)
 {
-	s->state &= (uint8_t)~STATE_IN; /* level-triggered: epoll says so again */
-	s->on->readable(s);
+	if (!s->once) {
+		s->state &= (uint8_t)~STATE_IN; /* level-triggered: epoll says so again */
+		s->on->readable(s);
+	} else if (is_so(s, POLLIN)) {
+		s->busy &= (uint8_t)~(1u << RING_WATCH);
+		s->on->readable(s);
+	} else {
+		s->state &= (uint8_t)~STATE_IN;
+	}
+}
+
+static void try_writable(struct ring_socket *s)
+{
+	if (is_so(s, POLLOUT)) {
+		s->busy &= (uint8_t)~(1u << RING_WRITABLE);
+		s->on->writable(s);
+	} else {
+		s->state &= (uint8_t)~STATE_OUT;
+	}
 }
 
 /* Tries what is in flight on s and may succeed.  A handler may have closed s, or asked for more, at each step. */
@@ -258,6 +290,8 @@ static void work(struct twin *t, struct ring_socket *s)
 		try_accept(s);
 	if (ring_busy(s, RING_WATCH) && s->state & STATE_IN)
 		try_watch(s);
+	if (ring_busy(s, RING_WRITABLE) && s->state & STATE_OUT)
+		try_writable(s);
 }
 
 static void take_events(struct twin *t, int count)

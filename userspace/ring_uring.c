@@ -28,7 +28,7 @@
 #include "userspace/ring_backend.h"
 
 /* Operations beyond enum ring_op, in the same numbering: they need room in user_data and in parked. */
-enum { OP_CLOSE = RING_WATCH + 1, OP_CANCEL, OP_COUNT };
+enum { OP_CLOSE = RING_WRITABLE + 1, OP_CANCEL, OP_COUNT };
 _Static_assert(OP_COUNT <= 8, "the operation is three bits of user_data and a bit of ring_socket.parked");
 _Static_assert(_Alignof(struct ring_socket) >= 8, "the low bits of a socket's address carry the operation");
 
@@ -133,6 +133,9 @@ static void prepare(struct uring *u, struct ring_socket *s, unsigned op, struct 
 	case RING_WATCH:
 		/* One poll a wake-up: arming looks at the level again, a multishot poll would see edges only. */
 		io_uring_prep_poll_add(sqe, s->fd, POLLIN);
+		break;
+	case RING_WRITABLE:
+		io_uring_prep_poll_add(sqe, s->fd, POLLOUT);
 		break;
 	case OP_CLOSE:
 		if (s->fd >= 0)
@@ -328,8 +331,10 @@ static void done_watch(struct uring *u, struct ring_socket *s, int res)
 		s->on->failed(s, RING_WATCH, -res);
 		return;
 	}
+	bool once = s->once;
+
 	s->on->readable(s);
-	if (s->closing || ring_busy(s, RING_WATCH))
+	if (once || s->closing || ring_busy(s, RING_WATCH))
 		return;
 	s->busy |= 1u << RING_WATCH;
 	put(u, s, RING_WATCH);
@@ -374,6 +379,12 @@ static void done_once(struct uring *u, struct ring_socket *s, unsigned op, const
 		break;
 	case RING_WATCH:
 		done_watch(u, s, c->res);
+		break;
+	case RING_WRITABLE:
+		if (c->res < 0)
+			s->on->failed(s, RING_WRITABLE, -c->res);
+		else
+			s->on->writable(s);
 		break;
 	}
 }

@@ -205,7 +205,20 @@ void ring_shutdown(struct ring *r, struct ring_socket *s)
 
 void ring_watch(struct ring *r, struct ring_socket *s)
 {
+	s->once = false;
 	start(s, RING_WATCH);
+}
+
+void ring_await_input(struct ring *r, struct ring_socket *s)
+{
+	s->once = true;
+	start(s, RING_WATCH);
+}
+
+void ring_await_room(struct ring *r, struct ring_socket *s)
+{
+	assert(!ring_busy(s, RING_CONNECT));
+	start(s, RING_WRITABLE);
 }
 
 void ring_close(struct ring *r, struct ring_socket *s, bool reset)
@@ -338,7 +351,7 @@ static bool in_flight(const struct fake_peer *p, enum ring_op op)
 
 static void run_failures(struct ring *r, struct fake_peer *p)
 {
-	for (int op = RING_ACCEPT; op <= RING_WATCH; op++) {
+	for (int op = RING_ACCEPT; op <= RING_WRITABLE; op++) {
 		int error = p->fail[op];
 
 		if (!error || !take(r, p, op))
@@ -424,11 +437,22 @@ static void run_watch(struct ring *r, struct fake_peer *p)
 
 	if (!in_flight(p, RING_WATCH))
 		return;
+	if (p->socket->once) {
+		if (p->head && p->head->kind != CONNECTION && take(r, p, RING_WATCH))
+			p->socket->on->readable(p->socket);
+		return;
+	}
 	f = (struct pollfd){ .fd = p->socket->fd, .events = POLLIN };
 	if (poll(&f, 1, 0) != 1)
 		return;
 	r->delivered++;
 	p->socket->on->readable(p->socket);
+}
+
+static void run_writable(struct ring *r, struct fake_peer *p)
+{
+	if (p->window && take(r, p, RING_WRITABLE))
+		p->socket->on->writable(p->socket);
 }
 
 static void run_close(struct ring *r, struct fake_peer *p)
@@ -449,7 +473,7 @@ int ring_run(struct ring *r, uint32_t timeout_ms)
 {
 	struct fake_peer *last = r->last;
 	static void (*const kinds[])(struct ring *r, struct fake_peer *p) = {
-		run_failures, run_connect, run_send, run_recv, run_accept, run_watch
+		run_failures, run_connect, run_send, run_recv, run_accept, run_watch, run_writable
 	};
 
 	for (struct fake_peer *p = r->first; p; p = p->next) {

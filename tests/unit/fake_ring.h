@@ -9,7 +9,7 @@
  * readable after closed() until ring_free().  Nothing happens but in ring_run(), which never sleeps: one call is
  * one pass over the sockets in the order they were made, each getting at most one completion of a kind.  The
  * clock moves only by fake_advance().  Descriptors are numbers and are not touched, but for a watched one, which
- * is a real one and is polled.
+ * is a real one and is polled (ring_await_input() and ring_await_room() are told by what the peer said and takes).
  *
  * Breaking a rule of ring.h fails an assert.  Received bytes sit in memory of their own that goes when the
  * handler returns, and sent bytes are read as late as the rules allow, so ASan sees those who keep or drop them.
@@ -34,7 +34,7 @@ struct fake_peer {
 	size_t window;	 /* bytes it takes before sends wait; SIZE_MAX at first */
 	size_t per_send; /* most bytes one send moves; SIZE_MAX at first */
 	struct fake_segment *head, *tail;
-	int fail[RING_WATCH + 1]; /* errno for the operation in flight, or the next one */
+	int fail[RING_WRITABLE + 1]; /* errno for the operation in flight, or the next one */
 	bool connected;
 };
 

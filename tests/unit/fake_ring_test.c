@@ -73,7 +73,14 @@ static void readable(struct ring_socket *s)
 	uint64_t n;
 
 	((struct echo *)s)->woken++;
+	if (s->once)
+		return;
 	assert_int_equal(read(s->fd, &n, sizeof(n)), sizeof(n));
+}
+
+static void writable(struct ring_socket *s)
+{
+	((struct echo *)s)->woken += 100;
 }
 
 static void failed(struct ring_socket *s, enum ring_op op, int error)
@@ -89,7 +96,7 @@ static void closed(struct ring_socket *s)
 	((struct echo *)s)->closed++;
 }
 
-static const struct ring_handler on = { received, sent, connected, accepted, readable, failed, closed };
+static const struct ring_handler on = { received, sent, connected, accepted, readable, writable, failed, closed };
 
 static struct echo *echo_new(void)
 {
@@ -225,6 +232,31 @@ static void accepts_watches_and_tells_time(void **state)
 	free(w);
 }
 
+static void awaits_input_and_room(void **state)
+{
+	struct echo *e = echo_new();
+	struct fake_peer *p;
+
+	ring_adopt(ring, &e->s, 3);
+	p = fake_peer(ring, &e->s);
+	p->window = 0;
+	ring_await_input(ring, &e->s);
+	ring_await_room(ring, &e->s);
+	fake_settle(ring);
+	assert_int_equal(e->woken, 0);
+	fake_say_text(p, "x");
+	fake_settle(ring);
+	assert_int_equal(e->woken, 1);
+	assert_false(ring_busy(&e->s, RING_WATCH));
+	p->window = 1;
+	fake_settle(ring);
+	assert_int_equal(e->woken, 101);
+	assert_int_equal(e->s.busy, 0);
+	ring_close(ring, &e->s, false);
+	fake_settle(ring);
+	free(e);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -232,6 +264,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_receive_brings_no_more_than_its_room, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(connects_as_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(accepts_watches_and_tells_time, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(awaits_input_and_room, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests_name("fake_ring", tests, NULL, NULL);

@@ -39,9 +39,9 @@ struct end {
 	int pieces;	 /* iovecs a send, 1..4 */
 	size_t in, out;	 /* bytes received, sent; both streams carry pattern() from 0 */
 	size_t left;	 /* bytes to send */
-	unsigned receives, accepts, connects, fins, wakes, closes, fails;
+	unsigned receives, accepts, connects, fins, wakes, rooms, closes, fails;
 	uint64_t woken;
-	int error[RING_WATCH + 1];
+	int error[RING_WRITABLE + 1];
 	int fds[64]; /* accepted */
 };
 
@@ -161,10 +161,18 @@ static void readable(struct ring_socket *s)
 	uint64_t n = 0;
 
 	e->wakes++;
+	if (s->once)
+		assert_false(ring_busy(s, RING_WATCH));
 	if (e->flags & LEAVE)
 		return;
 	assert_int_equal(read(s->fd, &n, sizeof(n)), sizeof(n));
 	e->woken += n;
+}
+
+static void writable(struct ring_socket *s)
+{
+	assert_false(ring_busy(s, RING_WRITABLE));
+	called(s)->rooms++;
 }
 
 static void failed(struct ring_socket *s, enum ring_op op, int error)
@@ -189,7 +197,7 @@ static void closed(struct ring_socket *s)
 	events++;
 }
 
-static const struct ring_handler on = { received, sent, connected, accepted, readable, failed, closed };
+static const struct ring_handler on = { received, sent, connected, accepted, readable, writable, failed, closed };
 
 static void turn(uint32_t timeout_ms)
 {
@@ -866,6 +874,89 @@ static void watch_from_another_thread(void)
 	end_free(w);
 }
 
+/* What is awaited is told once each time it is asked for: at once where it is so already, whoever took the bytes before. */
+static void await_input(void)
+{
+	struct end *a, *b;
+	char some[64];
+
+	pair(&a, &b, 0, NO_RECV | LEAVE);
+	ring_await_input(ring, &b->s);
+	quiet();
+	assert_int_equal(b->wakes, 0);
+	say(a, 100);
+	until(b->wakes == 1);
+	quiet();
+	assert_int_equal(b->wakes, 1);
+	assert_int_equal(recv(b->s.fd, some, 40, 0), 40); /* the rest is there, and no new packet says so */
+	ring_await_input(ring, &b->s);
+	until(b->wakes == 2);
+	assert_int_equal(recv(b->s.fd, some, 64, 0), 60);
+	assert_int_equal(recv(b->s.fd, some, 64, 0), -1);
+	ring_await_input(ring, &b->s);
+	quiet();
+	assert_int_equal(b->wakes, 2);
+	say(a, 10);
+	until(b->wakes == 3);
+	ring_recv(ring, &b->s, RING_ROOM_COMMAND); /* its kin by completion finds what is there */
+	b->in = 100;
+	until(b->in == 110);
+	ring_await_input(ring, &b->s);
+	ring_shutdown(ring, &a->s);
+	until(b->wakes == 4);
+	assert_int_equal(recv(b->s.fd, some, 64, 0), 0);
+	end_free(a);
+	end_free(b);
+}
+
+static void await_room(void)
+{
+	struct end *a, *b;
+	size_t put = 0;
+	ssize_t n;
+
+	pair(&a, &b, NO_RECV, NO_RECV);
+	small_buffers(a);
+	small_buffers(b);
+	ring_await_room(ring, &b->s);
+	until(b->rooms == 1);
+	for (int i = 0; i < 3;) { /* full is what stays full while the kernel moves bytes on */
+		n = send(b->s.fd, stream + put, 4096, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n > 0)
+			put += (size_t)n;
+		else
+			i++, quiet();
+	}
+	ring_await_room(ring, &b->s);
+	quiet();
+	assert_int_equal(b->rooms, 1);
+	a->flags = 0;
+	a->room = RING_ROOM_BODY;
+	ring_recv(ring, &a->s, RING_ROOM_BODY);
+	until(b->rooms == 2);
+	until(a->in == put);
+	ring_await_room(ring, &b->s); /* both at once, and closed with both in flight */
+	ring_await_input(ring, &b->s);
+	end_free(b);
+	until(a->fins == 1);
+	end_free(a);
+}
+
+static void await_is_told_of_a_reset(void)
+{
+	struct end *a, *b;
+	char some[4];
+
+	pair(&a, &b, NO_RECV, NO_RECV | LEAVE);
+	ring_await_input(ring, &b->s);
+	ring_close(ring, &a->s, true);
+	until(b->wakes == 1);
+	assert_int_equal(recv(b->s.fd, some, 4, 0), -1);
+	assert_int_equal(errno, ECONNRESET);
+	end_free(a);
+	end_free(b);
+}
+
 static void the_clock_is_read_each_turn(void)
 {
 	uint64_t start = ring_now(ring);
@@ -958,6 +1049,9 @@ static const struct row rows[] = {
 	{ .name = "few submissions serve many", .run = few_submissions_serve_many, { .entries = 4 } },
 	{ .name = "stop what is still queued", .run = stop_what_is_still_queued, { .entries = 4 } },
 	{ .name = "watch from another thread", .run = watch_from_another_thread },
+	{ .name = "input awaited", .run = await_input },
+	{ .name = "room awaited", .run = await_room },
+	{ .name = "a reset where input is awaited", .run = await_is_told_of_a_reset },
 	{ .name = "the clock is read each turn", .run = the_clock_is_read_each_turn },
 };
 

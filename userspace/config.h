@@ -164,6 +164,7 @@ struct config_timeouts {	    /* ms */
 	uint32_t proxy_header, command, handshake, body_block, client_write, linger;
 	uint32_t backend_connect, backend_banner, backend_reply, backend_final, route; /* route: all tries together */
 	uint32_t client_verdict;
+	uint32_t pass_idle, pass_quiet; /* of sessions passed on unread */
 	uint32_t drain;
 	uint32_t body_min_rate;	    /* bytes a second averaged over a body; 0: none */
 };

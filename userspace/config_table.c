@@ -122,6 +122,8 @@ const struct config_setting config_settings[] = {
 	TIMEOUTS("backend-final", TIME, backend_final, .min = 100 * MS, .max = 2 * H, .def = "600s"),
 	TIMEOUTS("route", TIME, route, .min = 100 * MS, .max = H, .def = "30s"),
 	TIMEOUTS("client-verdict", TIME, client_verdict, .min = 100 * MS, .max = 2 * M, .def = "10s"),
+	TIMEOUTS("pass-idle", TIME, pass_idle, .min = 100 * MS, .max = 2 * H, .def = "900s"),
+	TIMEOUTS("pass-quiet", TIME, pass_quiet, .min = 100 * MS, .max = H, .def = "10s"),
 	TIMEOUTS("drain", TIME, drain, .max = 24 * H, .def = "600s"),
 
 	HEALTH("interval", TIME, interval_ms, .min = 100 * MS, .max = H, .def = "5s"),

@@ -33,6 +33,11 @@ static const struct {
 	[WAIT_BODY] = { "body", TIMEOUT(body_block), END_body_timeout, REPLY_timed_out },
 	[WAIT_BACKEND_BODY] = { "backend takes body", TIMEOUT(backend_reply), END_backend_timeout, REPLY_backend_lost_mail },
 	[WAIT_CLIENT_WRITE] = { "client takes reply", TIMEOUT(client_write), END_write_timeout, REPLY_COUNT },
+	[WAIT_PASS_IDLE] = { "bytes to pass", TIMEOUT(pass_idle), END_pass_idle, REPLY_COUNT },
+	[WAIT_PASS_QUIET] = { "quiet before shutdown", TIMEOUT(pass_quiet), END_pass_shutdown, REPLY_COUNT },
+	[WAIT_PASS_CLIENT] = { "client takes bytes", TIMEOUT(client_write), END_pass_client_stalled, REPLY_COUNT },
+	[WAIT_PASS_BACKEND] = { "backend takes bytes", TIMEOUT(backend_reply), END_pass_backend_stalled, REPLY_COUNT },
+	[WAIT_PASS_END] = { "client closes", TIMEOUT(linger), END_pass_backend_closed, REPLY_COUNT },
 	[WAIT_LINGER] = { "client closes", TIMEOUT(linger), END_NOT_YET, REPLY_COUNT },
 };
 
@@ -55,7 +60,9 @@ static uint32_t timeout_ms(const struct session *s, enum session_wait wait)
 /* What has moved since the wait began, for those whose time-out asks for a rate and not for an event. */
 static uint64_t wait_mark(const struct session *s, enum session_wait wait)
 {
-	return wait == WAIT_CLIENT_WRITE ? s->client.wire_out : s->client.bytes_in;
+	if (wait == WAIT_PASS_BACKEND)
+		return s->backend.wire_out;
+	return wait == WAIT_CLIENT_WRITE || wait == WAIT_PASS_CLIENT ? s->client.wire_out : s->client.bytes_in;
 }
 
 static void wait_begin(struct session *s, enum session_wait wait)
@@ -79,7 +86,7 @@ static bool moved_enough(const struct session *s)
 	uint64_t moved = wait_mark(s, s->wait) - s->wait_mark;
 	const struct config_timeouts *t = &s->env->cfg->timeouts;
 
-	if (s->wait == WAIT_CLIENT_WRITE)
+	if (s->wait == WAIT_CLIENT_WRITE || s->wait == WAIT_PASS_CLIENT || s->wait == WAIT_PASS_BACKEND)
 		return moved > 0;
 	if (s->wait == WAIT_BODY)
 		return moved > 0 && moved * 1000 >= (uint64_t)t->body_min_rate * t->body_block;
@@ -162,6 +169,7 @@ static void session_free(struct session *s)
 		sources_release(s->env->shared->sources, &s->peer.ip);
 	__atomic_sub_fetch(&s->env->shared->sessions, 1, __ATOMIC_RELAXED);
 	session_end_route(s);
+	session_pass_end(s);
 	session_leave_policy(s);
 	free(s->verdict);
 	free(s->helo);
@@ -212,10 +220,11 @@ static void log_session(struct session *s)
 	if (s->backend_record[0])
 		logline_str(&l, "backend_record", s->backend_record);
 	session_log_client(s, &l);
-	logline_str(&l, "relay", "guard");
+	session_log_relay(s, &l);
 	logline_u64(&l, "cmds", s->commands);
 	logline_u64(&l, "errors", s->errors);
-	logline_u64(&l, "msgs", s->relay.messages);
+	if (!s->pass) /* nobody counts them there */
+		logline_u64(&l, "msgs", s->relay.messages);
 	logline_u64(&l, "in", s->client.bytes_in);
 	logline_u64(&l, "out", s->client.bytes_out);
 	logline_ms(&l, "t_tls", s->tls_ms);
@@ -280,7 +289,7 @@ enum step_result session_end(struct session *s, enum end_reason reason, enum rep
 	s->end = (uint8_t)reason;
 	session_end_judging(s);
 	session_note_history(s);
-	if (reply != REPLY_COUNT && !s->client.error) {
+	if (reply != REPLY_COUNT && !s->client.error && !s->pass) {
 		char text[REPLY_MAX];
 
 		leg_write(&s->client, text, reply_write(reply, s->listener->relay.hostname, text));
@@ -290,6 +299,7 @@ enum step_result session_end(struct session *s, enum end_reason reason, enum rep
 	if (s->handshaking)
 		stats_add(s->env->stats, COUNT_handshakes_open, -1);
 	s->handshaking = false;
+	session_pass_count(s);
 	stats_end(s->env->stats, reason);
 	stats_add(s->env->stats, COUNT_commands, s->commands);
 	stats_add(s->env->stats, COUNT_commands_refused, s->errors);
@@ -340,6 +350,11 @@ void session_run(struct session *s)
 	}
 	bool body = s->relay.mode != RELAY_COMMANDS || s->relay.sealed || s->step == STEP_FAREWELL;
 
+	if (s->step == STEP_PASS) {
+		leg_settle(&s->client, s->want_client, session_pass_room(s, &s->client));
+		leg_settle(&s->backend, s->want_backend, session_pass_room(s, &s->backend));
+		return;
+	}
 	leg_settle(&s->client, s->want_client, body ? RING_ROOM_BODY : RING_ROOM_COMMAND);
 	leg_settle(&s->backend, s->want_backend, RING_ROOM_COMMAND);
 }

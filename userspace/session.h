@@ -4,7 +4,7 @@
  * steps.c); each returns MORE, WAIT or DONE, one loop runs them, and one place ends, counts and logs.
  *
  *   proxy_header -> pregreet -> banner -> dialogue <-> handshake, judge  (steps.c)
- *                                            ^  \--> route --/
+ *                                            ^  \--> route --/  \--> pass (session_pass.c)
  *                                            every step --> farewell --> closing
  *
  * A completion or a timer changes a leg or sets ->expired and runs the session.  Steps never free and never
@@ -73,6 +73,7 @@ enum session_step {
 	STEP_HANDSHAKE,
 	STEP_JUDGE,
 	STEP_ROUTE,
+	STEP_PASS,
 	STEP_FAREWELL,
 	STEP_CLOSING
 };
@@ -92,6 +93,11 @@ enum session_wait {
 	WAIT_BODY,
 	WAIT_BACKEND_BODY,
 	WAIT_CLIENT_WRITE,
+	WAIT_PASS_IDLE,
+	WAIT_PASS_QUIET,
+	WAIT_PASS_CLIENT,
+	WAIT_PASS_BACKEND,
+	WAIT_PASS_END,
 	WAIT_LINGER
 };
 
@@ -151,9 +157,10 @@ struct session {
 	uint16_t errors;    /* refused commands */
 	uint16_t backend_index;
 	uint32_t commands;
-	uint64_t wait_mark; /* WAIT_BODY: bytes at the window's start; WAIT_CLIENT_WRITE: wire bytes */
+	uint64_t wait_mark; /* bytes at the window's start: WAIT_BODY those received, for writes those the kernel took */
 	struct relay relay;
 	struct session_route *route; /* while routing */
+	struct session_pass *pass;   /* once its bytes are passed on unread */
 	struct net_addr peer, local; /* of the client: from the PROXY header where there is one */
 	char *helo;	     /* NULL before EHLO */
 	uint64_t t_start, t_tls, t_route, tls_ms, route_ms; /* ms */
@@ -228,6 +235,20 @@ void session_log_client(const struct session *s, struct logline *l);
 void session_note_history(struct session *s);
 /* The session is over: nobody waits for the verdict any more. */
 void session_end_judging(struct session *s);
+
+/* ---- session_pass.c: sessions whose bytes are passed on unread ---- */
+
+/* Policy says so, the backend is ready, and the next byte of either side begins something new.  Called at an idle point. */
+bool session_may_pass(const struct session *s);
+/* From here on nothing is parsed; false: no memory. */
+bool session_pass_begin(struct session *s);
+enum step_result session_pass(struct session *s); /* STEP_PASS */
+enum ring_room session_pass_room(const struct session *s, const struct leg *from);
+void session_pass_farewell(struct session *s);
+void session_pass_end(struct session *s); /* frees; also of a session that was not passed */
+void session_pass_count(const struct session *s);
+/* How it was relayed, and what of it how. */
+void session_log_relay(const struct session *s, struct logline *l);
 
 extern const struct session_step_row {
 	const char *name;

@@ -206,6 +206,6 @@ void session_log_client(const struct session *s, struct logline *l)
 	}
 	if (p)
 		logline_str(l, "policy", p->name);
-	if (p && p->relay != CONFIG_RELAY_GUARD)
+	if (p && p->relay != CONFIG_RELAY_GUARD && !s->pass)
 		logline_str(l, "relay_wanted", "splice");
 }

@@ -9,6 +9,7 @@
  *   handshake      TLS behind STARTTLS
  *   judge          wait for the verdict on a client that was asked for its certificate (session_client.c)
  *   route          choose a backend and make it ready (nexthop.c), the next one if that fails
+ *   pass           bytes both ways, unread, for those whom policy trusts (session_pass.c)
  *   farewell       let the last words out, read what is under way
  *   closing        both sockets down
  */
@@ -205,6 +206,8 @@ static enum step_result step_dialogue(struct session *s)
 	}
 	if (s->env->draining && at_idle_point(s))
 		return session_end(s, END_shutdown, REPLY_shutting_down);
+	if (at_idle_point(s) && session_may_pass(s))
+		return session_pass_begin(s) ? go(s, STEP_PASS) : session_end(s, END_internal, REPLY_internal);
 	switch (relay_body(&s->relay)) {
 	case RELAY_LOST:
 		return backend_gone(s);
@@ -453,6 +456,10 @@ static bool leg_is_over(struct leg *leg)
 static void say_farewell(struct session *s)
 {
 	s->farewell_said = true;
+	if (s->pass) {
+		session_pass_farewell(s);
+		return;
+	}
 	leg_finish(&s->client);
 	if (!s->has_backend)
 		return;
@@ -494,6 +501,7 @@ const struct session_step_row session_steps[] = {
 	[STEP_HANDSHAKE] = { "handshake", step_handshake },
 	[STEP_JUDGE] = { "judge", step_judge },
 	[STEP_ROUTE] = { "route", step_route },
+	[STEP_PASS] = { "pass", session_pass },
 	[STEP_FAREWELL] = { "farewell", step_farewell },
 	[STEP_CLOSING] = { "closing", step_closing },
 };

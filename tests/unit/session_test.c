@@ -8,6 +8,7 @@
  *   "S."  "P."  nothing more was sent                "C fin" "C reset" "B fin" "B reset"
  *   "B up"  the next connect succeeds                "B down"    it is refused
  *   "+ms"   time passes                              "end reason"  the session is over, for this reason
+ *   "S fin" "S reset" "P fin" "P reset"  the client, the backend, got that from us      "drain"  the daemon begins to stop
  *   "P ?"   whatever the backend was sent first is taken (the PROXY header)
  */
 #include <setjmp.h>
@@ -33,6 +34,10 @@ struct world {
 	struct net_prefix proxy_from;
 	struct session_shared shared;
 	struct session_listener serve;
+	struct config_policy policy;
+	struct relay_settings policy_relay;
+	uint32_t policy_sessions;
+	size_t policies;
 	struct session_env env;
 	struct leg_io io;
 	struct stats stats;
@@ -40,7 +45,7 @@ struct world {
 	char name[96];
 };
 
-enum { REQUIRE_TLS = 1, STARTTLS = 2, PROXY = 4, DELAY = 8, NORMALIZE = 16, TWO = 32, MAX_SIZE = 64, NO_HANDSHAKES = 128 };
+enum { REQUIRE_TLS = 1, STARTTLS = 2, PROXY = 4, DELAY = 8, NORMALIZE = 16, TWO = 32, MAX_SIZE = 64, NO_HANDSHAKES = 128, SPLICE = 256, XCLIENT = 512 };
 
 struct script {
 	const char *name;
@@ -69,11 +74,12 @@ static void set_up_config(struct world *w, unsigned with)
 	w->cfg.limits = (struct config_limits){ .sessions = 10, .handshakes = with & NO_HANDSHAKES ? 0 : 10, .errors = 3, .pipelined = 10, .relay_buffer = 65536 };
 	w->cfg.timeouts = (struct config_timeouts){ .proxy_header = 5000, .command = 300000, .handshake = 30000, .body_block = 180000,
 		.client_write = 180000, .linger = 2000, .backend_connect = 5000, .backend_banner = 60000, .backend_reply = 300000,
-		.backend_final = 600000, .route = 30000, .drain = 600000, .body_min_rate = 100 };
+		.backend_final = 600000, .route = 30000, .drain = 600000, .pass_idle = 900000, .pass_quiet = 10000,
+		.body_min_rate = 100 };
 	w->cfg.health = (struct config_health){ .interval_ms = 5000, .timeout_ms = 10000, .rise = 2, .fall = 3 };
 	for (int i = 0; i < 2; i++) {
 		w->backends[i] = (struct config_backend){ .name = (char *)(i ? "mx-b" : "mx-a"), .weight = 1, .proxy_budget = 232,
-							  .client_address = CONFIG_ADDR_NONE };
+							  .client_address = with & XCLIENT ? CONFIG_ADDR_XCLIENT : CONFIG_ADDR_NONE };
 		net_parse_ip(i ? "10.0.0.6" : "10.0.0.5", &w->backends[i].addr.ip);
 		w->backends[i].addr.port = 25;
 		w->pool_backends[i] = (size_t)i;
@@ -84,6 +90,14 @@ static void set_up_config(struct world *w, unsigned with)
 		.require_tls = with & REQUIRE_TLS, .proxy = with & PROXY ? CONFIG_PROXY_REQUIRED : CONFIG_PROXY_FORBIDDEN,
 		.proxy_from = &w->proxy_from, .proxy_from_count = 1, .greet_delay_ms = with & DELAY ? 2000 : 0,
 		.newline = with & NORMALIZE ? SMTP_NEWLINE_NORMALIZE : SMTP_NEWLINE_REJECT, .max_size = with & MAX_SIZE ? 100 : 0 };
+	w->policy = (struct config_policy){ .name = (char *)"trusted", .relay = CONFIG_RELAY_SPLICE };
+	if (with & SPLICE) {
+		w->cfg.policies = &w->policy;
+		w->cfg.policy_count = w->lst.policy_count = 1;
+		w->lst.policies = &w->policies;
+		w->shared.policy_sessions = &w->policy_sessions;
+		w->serve.policy_relay = &w->policy_relay;
+	}
 	w->cfg.backends = w->backends;
 	w->cfg.backend_count = w->pool.backend_count;
 	w->cfg.pools = &w->pool;
@@ -115,6 +129,7 @@ static void set_up(struct world *w, const struct script *s)
 	w->serve.relay = (struct relay_settings){ .hostname = "mx.example", .max_size = w->lst.max_size, .newline = (uint8_t)w->lst.newline,
 						  .cap_mask = ~0u & ~SMTP_CAP_BIT(STARTTLS) & ~SMTP_CAP_BIT(XCLIENT), .starttls = w->serve.tls,
 						  .buffer = 65536 };
+	w->policy_relay = w->serve.relay;
 	struct net_addr peer = { .port = 1234 }, local = { .port = 25 };
 
 	net_parse_ip(s->with & PROXY ? "192.0.2.9" : "198.51.100.7", &peer.ip);
@@ -225,7 +240,14 @@ static void do_line(struct world *w, const char *line)
 		peer_does(w, connecting && line[1] == ' ' && (line[2] == 'u' || line[2] == 'd') ? connecting : w->backend, line);
 	else if (!strcmp(line, "S.") || !strcmp(line, "P."))
 		expect_nothing(w, line[0] == 'S' ? w->client : w->backend, line);
-	else if (!strcmp(line, "P ?"))
+	else if (!strcmp(line, "drain"))
+		session_drain(&w->env);
+	else if (!strcmp(line + 1, " fin") || !strcmp(line + 1, " reset")) {
+		const struct fake_peer *p = line[0] == 'S' ? w->client : w->backend;
+
+		if (line[2] == 'f' ? !p->got_fin || p->got_reset : !p->got_reset)
+			fail_msg("%s: \"%s\": it got none", w->name, line);
+	} else if (!strcmp(line, "P ?"))
 		fake_clear(w->backend);
 	else if (line[0] == 'S' || line[0] == 'P')
 		expect_line(w, line, line[0] == 'S' ? w->client : w->backend, line + 3);
@@ -253,7 +275,38 @@ static void run_script(const struct script *s)
 #define DATA "C: DATA", "P: DATA", "B: 354 go", "S: 354 go"
 #define QUIT "C: QUIT", "P: QUIT", "B: 221 bye", "S: 221 bye", "C fin", "B fin", "end quit"
 
+#define SOON "C: MAIL FROM:<a@b>", "P: MAIL FROM:<a@b>", "B: 250 ok", "S: 250 ok"
+#define BYE "B: 221 bye", "B fin", "S: 221 bye", "S fin"
+
 static const struct script scripts[] = {
+	/* passed on unread */
+	{ "passed: a mail", SPLICE, { OPEN, MAIL, DATA, "C: hello", "C: .", "P: hello", "P: .", "B: 250 taken", "S: 250 taken", "C: QUIT", "P: QUIT", BYE, "C fin",
+		"P fin", "end pass_backend_closed" } },
+	{ "passed: nothing is read", SPLICE, { OPEN, "C- MAIL\rSTARTTLS\r\n.\r\r\n", "P: MAIL\rSTARTTLS", "P: .\r", "B- 999 what\nis this\0?\r\n", "C: AUTH x", "P: AUTH x",
+		"C- EHLO again\r\nBDAT 4000000000 LAST\r\nab", "P: EHLO again", "P: BDAT 4000000000 LAST", "C fin", "B fin", "end pass_client_closed" } },
+	{ "passed: the first commands came with EHLO", SPLICE, { GREET, "C- EHLO client.example\r\nMAIL FROM:<a@b>\r\nRC", "B up", "B: 220 farm ESMTP",
+		"P: EHLO client.example", "B: 250 farm", "S: 250 mx.example", "P: MAIL FROM:<a@b>", "C: PT TO:<c@d>", "P: RCPT TO:<c@d>", "C fin", "P fin", "B fin", "S fin",
+		"end pass_client_closed" } },
+	{ "passed: from MAIL on where TLS was offered and not taken", SPLICE | STARTTLS, { GREET, "C: EHLO client.example", "S: 250-mx.example",
+		"S: 250 STARTTLS", "C: MAIL FROM:<a@b>", "B up", "B: 220 farm ESMTP", "P: EHLO client.example", "B: 250 farm", "P: MAIL FROM:<a@b>", "B: 299 its own",
+		"S: 299 its own", "C fin", "B fin", "end pass_client_closed" } },
+	{ "passed: half-closed by the client, the answer still comes", SPLICE, { OPEN, "C: last words", "C fin", "P: last words", "P fin", "+600000", "S.", "B: 250 late", "S: 250 late",
+		"B fin", "S fin", "end pass_client_closed" } },
+	{ "passed: a backend that is gone waits for its client no longer than linger", SPLICE, { OPEN, "B: 421 bye", "B fin", "S: 421 bye", "S fin", "P.", "+2100",
+		"end pass_backend_closed" } },
+	{ "passed: a client that has heard enough", SPLICE, { OPEN, "C: QUIT", "P: QUIT", "C fin", "P fin", "C reset", "B: 221 bye", "end pass_client_closed" } },
+	{ "passed: the client is reset", SPLICE, { OPEN, "C: half", "P: half", "C reset", "P reset", "end pass_client_reset" } },
+	{ "passed: the backend is reset", SPLICE, { OPEN, "C: half", "P: half", "B reset", "S reset", "end pass_backend_reset" } },
+	{ "passed: idle", SPLICE, { OPEN, SOON, "+899000", "S.", "C: NOOP", "P: NOOP", "+899000", "S.", "+2000", "S.", "P.", "end pass_idle" } },
+	{ "passed: drain, the last word is the backend's", SPLICE, { OPEN, SOON, "drain", "S.", "+9000", "C: RSET", "P: RSET", "B: 250 ok", "S: 250 ok", "+9000", "S.", "P.", "+1200",
+		"S fin", "P fin", "S.", "P.", "end pass_shutdown" } },
+	{ "passed: drain, an answer may be owed", SPLICE, { OPEN, SOON, "C: .", "P: .", "drain", "+600000", "S.", "B: 250 taken", "S: 250 taken", "+10100", "S fin", "end pass_shutdown" } },
+	{ "passed: not while the daemon stops", SPLICE, { GREET, "C: EHLO client.example", "B up", "B: 220 farm ESMTP", "P: EHLO client.example", "drain", "B: 250 farm",
+		"S: 421 4.3.2 mx.example Service shutting down, try again later" } },
+	{ "passed: not to a backend that takes XCLIENT", SPLICE | XCLIENT, { GREET, "C: EHLO client.example", "B up", "B: 220 farm ESMTP", "P: EHLO client.example",
+		"B: 250-farm", "B: 250 XCLIENT NAME ADDR PORT PROTO HELO DESTADDR DESTPORT", "P ?", "B: 220 go on", "P: EHLO client.example", "B: 250 farm", "S: 250 mx.example", "C: XCLIENT ADDR=1.2.3.4",
+		"S: 502 5.5.1 Command not offered here", "C fin", "end client_closed" } },
+
 	{ "a mail", 0, { OPEN, MAIL, DATA, "C: hello", "C: .", "P: hello", "P: .", "S.", "B: 250 taken", "S: 250 taken", QUIT } },
 	{ "two mails, the second refused", 0, { OPEN, MAIL, DATA, "C: .", "P: .", "B: 250 one", "S: 250 one", MAIL, DATA, "C: x", "C: .", "P: x", "P: .",
 		"B: 554 no", "S: 554 no", QUIT } },
@@ -453,6 +506,50 @@ static void test_reset_while_full(void **state)
 	tear_down(&w);
 }
 
+/* Neither end makes us hold more than the buffer, and one that takes nothing is given up; one that takes a little is not. */
+static void test_passed_stalls(void **state)
+{
+	static const char *const open[] = { OPEN, NULL };
+	static const enum end_reason reasons[] = { END_pass_client_stalled, END_pass_backend_stalled };
+	struct script s = { "stalls", SPLICE, { GREET } };
+
+	for (int side = 0; side < 2; side++) {
+		struct world w;
+		char block[10000];
+		struct fake_peer *slow, *fast;
+
+		set_up(&w, &s);
+		for (int i = 0; open[i]; i++)
+			do_line(&w, open[i]);
+		slow = side ? w.backend : w.client;
+		fast = side ? w.client : w.backend;
+		fake_settle(w.env.ring);
+		const size_t before = slow->got_total;
+
+		slow->window = 0;
+		memset(block, 'x', sizeof(block));
+		for (int i = 0; i < 50; i++)
+			fake_say(fast, block, sizeof(block));
+		fake_settle(w.env.ring);
+		assert_in_range(chunk_pool_bytes_out(w.io.pool), 65536, 3 * 65536);
+		for (int i = 0; i < 3; i++) {
+			pass_time(&w, side ? 290000 : 170000);
+			slow->window = 1;
+		}
+		assert_int_equal(ended(&w), END_NOT_YET);
+		slow->window = SIZE_MAX;
+		fake_settle(w.env.ring);
+		assert_int_equal(slow->got_total - before, 50 * sizeof(block));
+		slow->window = 0;
+		fake_say(fast, block, sizeof(block));
+		pass_time(&w, side ? 310000 : 190000);
+		assert_int_equal(ended(&w), reasons[side]);
+		pass_time(&w, 100);
+		assert_true(slow->got_reset && fast->got_reset);
+		tear_down(&w);
+	}
+}
+
 static void test_drain(void **state)
 {
 	static const char *const in_mail[] = { OPEN, MAIL, DATA, NULL };
@@ -483,7 +580,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_scripts), cmocka_unit_test(test_long_line), cmocka_unit_test(test_injection_splits),
 		cmocka_unit_test(test_bounded), cmocka_unit_test(test_reset_while_full),
-		cmocka_unit_test(test_drain),
+		cmocka_unit_test(test_drain), cmocka_unit_test(test_passed_stalls),
 	};
 
 	make_tls();

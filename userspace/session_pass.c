@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A passed session: policy trusts its client, so from a clean boundary on bytes go both ways unread.
+ *
+ *   client ──► up ──► backend      each way: copy (leg to leg), as far as the other end takes it
+ *   client ◄── down ◄─ backend
+ *
+ * Nothing of ours is ever put between them: no 421, no reply, no QUIT.  The end of one end is passed on as what it was,
+ * FIN as FIN (with close_notify inside TLS) and reset as reset.
+ */
+#include "userspace/session.h"
+
+#include <stdlib.h>
+
+/* One direction. */
+struct pass_way {
+	struct leg *from, *to;
+	uint64_t run;	 /* bytes since the other side spoke last */
+	uint64_t copied;
+	bool over;	 /* the end of from was passed on */
+};
+
+struct session_pass {
+	struct pass_way up, down; /* client to backend, backend to client */
+	bool backend_spoke;	  /* last, or nobody did: as far as anybody can tell without reading no answer is owed */
+	bool backend_first;	  /* it closed before the client did */
+};
+
+bool session_may_pass(const struct session *s)
+{
+	const struct config *cfg = s->env->cfg;
+
+	if (s->policy < 0 || cfg->policies[s->policy].relay != CONFIG_RELAY_SPLICE || !s->has_backend)
+		return false;
+	/* to such a backend any client could say XCLIENT itself, and be whoever it likes */
+	if (cfg->backends[s->backend_index].client_address == CONFIG_ADDR_XCLIENT)
+		return false;
+	/* a fresh backend's EHLO is answered first, but for a MAIL in clear text, whose EHLO was answered long ago */
+	if ((s->hello_fresh && !s->mail_waits) || !s->helo || s->skip_line || s->relay.sealed || s->env->draining)
+		return false;
+	return s->backend.state == LEG_OPEN && !s->backend.error && !s->backend.eof && !leg_has_input(&s->backend) &&
+	       !s->client.error && !s->client.tls_failed;
+}
+
+bool session_pass_begin(struct session *s)
+{
+	struct session_pass *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return false;
+	p->up = (struct pass_way){ .from = &s->client, .to = &s->backend };
+	p->down = (struct pass_way){ .from = &s->backend, .to = &s->client };
+	p->backend_spoke = true;
+	s->pass = p;
+	stats_add(s->env->stats, COUNT_sessions_passed, 1);
+	return true;
+}
+
+/* ---- one way ---- */
+
+/* What is at hand, as long as the other end has room. */
+static bool copy(const struct session *s, struct pass_way *w)
+{
+	const size_t bound = s->relay.set->buffer;
+	bool moved = false;
+	const uint8_t *data;
+	size_t len;
+
+	while (leg_unsent(w->to) < bound && (data = leg_peek(w->from, &len)) && len) {
+		leg_write(w->to, data, len);
+		leg_used(w->from, len);
+		w->copied += len;
+		w->run += len;
+		moved = true;
+	}
+	return moved;
+}
+
+/* All that came before its end has been passed on. */
+static bool at_end(const struct leg *from)
+{
+	return from->eof && !from->text_len && (from->tls || !from->now_len);
+}
+
+static bool run_way(struct session *s, struct pass_way *w, struct pass_way *back)
+{
+	bool moved = !w->over && copy(s, w);
+
+	if (moved) {
+		back->run = 0;
+		s->pass->backend_spoke = w == &s->pass->down;
+	}
+	if (w->over || !at_end(w->from))
+		return moved;
+	w->over = true;
+	leg_finish(w->to);
+	s->pass->backend_first |= w == &s->pass->down && !back->over;
+	return true;
+}
+
+static bool wants_more(const struct session *s, const struct pass_way *w)
+{
+	return !w->over && leg_unsent(w->to) < s->relay.set->buffer;
+}
+
+/* ---- the step ---- */
+
+static enum end_reason closed_reason(const struct session_pass *p)
+{
+	return p->backend_first ? END_pass_backend_closed : END_pass_client_closed;
+}
+
+static bool done(const struct pass_way *w)
+{
+	return w->over && w->to->fin_sent;
+}
+
+/* Is it over, and why?  An end that said goodbye may go before the other has said its last. */
+static enum end_reason reason_to_end(const struct session *s)
+{
+	const struct session_pass *p = s->pass;
+
+	if (s->client.tls_failed)
+		return END_tls_error;
+	if (s->client.error)
+		return p->up.over ? closed_reason(p) : END_pass_client_reset;
+	if (s->backend.error || s->backend.tls_failed)
+		return p->down.over ? closed_reason(p) : END_pass_backend_reset;
+	return done(&p->up) && done(&p->down) ? closed_reason(p) : END_NOT_YET;
+}
+
+static enum session_wait what_to_wait_for(const struct session *s)
+{
+	if (leg_unsent(&s->client))
+		return WAIT_PASS_CLIENT;
+	if (leg_unsent(&s->backend))
+		return WAIT_PASS_BACKEND;
+	if (s->pass->down.over)
+		return WAIT_PASS_END;
+	return s->env->draining && s->pass->backend_spoke ? WAIT_PASS_QUIET : WAIT_PASS_IDLE;
+}
+
+enum step_result session_pass(struct session *s)
+{
+	struct session_pass *p = s->pass;
+	bool moved = run_way(s, &p->up, &p->down);
+
+	moved |= run_way(s, &p->down, &p->up);
+	s->epoch += moved;
+	enum end_reason end = reason_to_end(s);
+
+	if (end != END_NOT_YET)
+		return session_end(s, end, REPLY_COUNT);
+	s->want_client = wants_more(s, &p->up);
+	s->want_backend = wants_more(s, &p->down);
+	return session_wait(s, what_to_wait_for(s));
+}
+
+/* Big receives for what has proved to be big. */
+enum ring_room session_pass_room(const struct session *s, const struct leg *from)
+{
+	const struct pass_way *w = from == &s->client ? &s->pass->up : &s->pass->down;
+
+	return w->run > RING_COMMAND_BYTES ? RING_ROOM_BODY : RING_ROOM_COMMAND;
+}
+
+/*
+ * The last words were the ends' own.  What broke off must not look like an end: the other end gets a reset.  Where time ran
+ * out over bytes that one end does not take both ends are broken off.
+ */
+void session_pass_farewell(struct session *s)
+{
+	switch (s->end) {
+	case END_tls_error: /* the alert still goes out */
+	case END_pass_client_reset:
+		leg_close(&s->backend, true);
+		break;
+	case END_pass_backend_reset:
+		leg_close(&s->client, true);
+		break;
+	case END_pass_client_stalled:
+	case END_pass_backend_stalled:
+		leg_close(&s->client, true);
+		leg_close(&s->backend, true);
+		break;
+	default:
+		break;
+	}
+	leg_finish(&s->client);
+	leg_finish(&s->backend);
+}
+
+void session_pass_end(struct session *s)
+{
+	free(s->pass);
+	s->pass = NULL;
+}
+
+void session_log_relay(const struct session *s, struct logline *l)
+{
+	const struct session_pass *p = s->pass;
+
+	logline_str(l, "relay", p ? "splice" : "guard");
+	if (p)
+		logline_u64(l, "copied", p->up.copied + p->down.copied);
+}
+
+void session_pass_count(const struct session *s)
+{
+	if (s->pass)
+		stats_add(s->env->stats, COUNT_passed_copied, (int64_t)(s->pass->up.copied + s->pass->down.copied));
+}

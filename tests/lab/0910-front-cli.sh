@@ -94,7 +94,7 @@ profiled()
 	wait $pid
 }
 
-tap_plan 58
+tap_plan 64
 printf '198.18.0.0/15 ; SBL1\n2001:db8:66::/48 # six\n203.0.113.7\n' >$LAB_RUN/drop.txt
 printf '203.0.113.0/24 ; ours\n' >$LAB_RUN/allow.txt
 lab_up || lab_die "the lab does not come up"
@@ -209,6 +209,41 @@ ok "daemon down: lists" front lists
 ok "daemon down: profile" front profile --for 50ms
 edge_start
 like "$(front deny list)" 'while it is down' "the rule outlives the daemon's restart"
+
+# a source at its limit on sessions: the front drops its new connections until one has ended
+front deny del 198.51.100.11
+edge_stop
+sed -i '1i limits { source-sessions = 3 }' $EDGE_CONF
+edge_start
+blocked()
+{
+	front lists --json | json '[l["entries"] for l in j if l["list"] == "blocked"][0]'
+}
+is_blocked()
+{
+	[ "$(blocked)" = "$1" ]
+}
+coproc HOLD { net_run internet python3 -uc '
+import socket, sys
+held = [socket.create_connection((sys.argv[1], 25), source_address=("198.51.100.11", 0)) for i in range(3)]
+for s in held:
+    assert s.recv(4) == b"220 "
+print("held")
+sys.stdin.readline()
+held.pop().close()
+print("one less")
+sys.stdin.readline()' $LAB_EDGE; }
+read -r -t 60 -u "${HOLD[0]}" said
+is "$said" held "three of three sessions are greeted"
+ok "the source is in the front's map" lab_wait 20 is_blocked 1
+ok "a fourth is not" not_greeted
+like "$(edge_stats)" 'limit_connections [1-9]' "it is dropped by the front"
+echo >&"${HOLD[1]}"
+read -r -t 60 -u "${HOLD[0]}" said
+ok "when one has ended it leaves the map" lab_wait 20 is_blocked 0
+ok "and another is greeted" lab_wait 20 greeted
+echo >&"${HOLD[1]}"
+wait "$HOLD_PID" 2>/dev/null
 
 # no front
 text=$(front status --pins $LAB_PINS-none 2>&1)

@@ -125,11 +125,9 @@ struct front_config {
 	__u8 cookie_shared;	/* other nodes make cookies with our keys: any ACK may answer one */
 	__u32 decap;			/* 1: tunnels end here, decap_to and decap_from4/6 say which */
 	__u32 gue_port;			/* of GUE and FOU; 0: none */
-	__u32 spread_cpus;		/* elements of spread_cpu that are used; 0: packets stay where they came in */
-	__u32 zero;
 };
 enum { FEW4_MAX = 8, FEW6_MAX = 4 };
-_Static_assert(sizeof(struct front_config) == 216, "front_config");
+_Static_assert(sizeof(struct front_config) == 208, "front_config");
 
 enum cookie_path {
 	COOKIE_PATH_NONE,   /* new connections go to the kernel, flood or not */

@@ -161,7 +161,7 @@ void metrics_front(struct metrics_text *m, const uint64_t *counts)
 	for (size_t i = 0; i < front_count_rows; i++)
 		if (!strcmp(front_count_info[i].group, "steer"))
 			metrics_sample(m, counts[i], "reason", front_count_info[i].symbol, NULL);
-	metrics_family(m, METRICS_COUNTER, "front_also", "What the front did with packets beside judging them: tunnels, spreading.");
+	metrics_family(m, METRICS_COUNTER, "front_also", "What the front did with packets beside judging them.");
 	for (size_t i = 0; i < front_count_rows; i++)
 		if (!strcmp(front_count_info[i].group, "also"))
 			metrics_sample(m, counts[i], "what", front_count_info[i].symbol, NULL);

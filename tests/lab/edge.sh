@@ -73,10 +73,10 @@ edge_stop()
 	wait "$EDGE_PID"
 }
 
-# edge_stats: the front's counters summed over the CPUs, "name value" a line, from the pinned map alone
+# edge_stats [MAP]: the front's counters summed over the CPUs, "name value" a line, from the pinned map alone
 edge_stats()
 {
-	bpftool -j map dump pinned $LAB_PINS/maps/front_stats | perl -MJSON::PP -0777 -e '
+	bpftool -j map dump pinned $LAB_PINS/maps/"${1:-front_stats}" | perl -MJSON::PP -0777 -e '
 		my (@names, %total);
 		for my $entry (@{ JSON::PP->new->decode(<STDIN>) }) {
 			for my $cpu (@{ ($entry->{formatted} // $entry)->{values} }) {

@@ -5,7 +5,7 @@
 # started on the host.  Postfix and Exim exclude each other as packages, not as files: Exim is unpacked first, and
 # the names both have (sendmail, mailq) are Postfix's.
 
-ROOT_PACKAGES="postfix libxdp1 nsd unbound nginx libnginx-mod-mail stunnel4 haproxy swaks libnet-ssleay-perl libnet-dns-perl
+ROOT_PACKAGES="postfix libxdp1 nsd unbound nginx libnginx-mod-mail stunnel4 haproxy swaks ipvsadm libnet-ssleay-perl libnet-dns-perl
 	bind9-dnsutils gnutls-bin"
 ROOT_PACKAGES_EXIM="exim4-daemon-heavy exim4-base"
 ROOT_TOOLS="swaks dig delv posttls-finger gnutls-cli danetool nsd-checkzone"

@@ -55,7 +55,7 @@ smtp_reply()
 {
 	local l
 	SMTP_REPLY='' SMTP_ALL=''
-	while IFS= read -r -t 10 -u "${SMTP_OUT[$1]}" l; do
+	while IFS= read -r -t "${SMTP_WAIT:-10}" -u "${SMTP_OUT[$1]}" l; do
 		SMTP_ALL+=${l%$'\r'}$'\n'
 		[ "${l:3:1}" = - ] || { SMTP_REPLY=${l%$'\r'}; return 0; }
 	done

@@ -53,6 +53,7 @@ check:
 
 .PHONY: fuzzers
 fuzzers: $(FUZZ)
-fuzz: fuzzers
+fuzz: fuzzers $(B)/tests/packets/fuzz_test
+	$(Q)echo "fuzz: packets"; DANELAW_FUZZ_RUNS=$${DANELAW_FUZZ_RUNS:-$$(($(FUZZ_SECONDS) * 5000))} $(B)/tests/packets/fuzz_test
 	$(Q)for f in $(FUZZ); do echo "fuzz: $$f, $(FUZZ_SECONDS) s"; mkdir -p $$f.corpus; \
 	  $$f -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$$f. $$f.corpus tests/fuzz/seeds/$$(basename $$f) || exit 1; done

@@ -14,8 +14,15 @@ lab:
 	@exec setpriv --pdeathsig TERM tests/lab/run.sh
 
 # Programs that lab tests run
-LABPROGS := $(patsubst %.c,$(B)/%,$(wildcard tests/lab/*.c))
+LABPROGS := $(patsubst %.c,$(B)/%,$(filter-out %.bpf.c,$(wildcard tests/lab/*.c)))
 $(LABPROGS): %: %.o $(B)/libdanelaw.a
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $< $(B)/libdanelaw.a $(LIBS_D)
 
-tests: $(LABPROGS)
+# BPF objects of lab programs, made as those of bpf/ are
+LABBPF := $(patsubst %.bpf.c,$(B)/%.bpf.o,$(wildcard tests/lab/*.bpf.c))
+$(LABBPF): $(B)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,BPF,$<)$(CLANG) -O2 -g -Wall -Wextra -Werror --target=bpf -mcpu=v3 \
+	  -I. -I/usr/include/$(shell $(CC) -dumpmachine | sed 's/-pc-/-/') -c -o $@ $<
+
+tests: $(LABPROGS) $(LABBPF)

@@ -237,7 +237,7 @@ static int start(char **argv, int out, int err, pid_t *pid)
 	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_adddup2(&actions, out, 1);
 	posix_spawn_file_actions_adddup2(&actions, err, 2);
-	setenv("PATH", PATH_WORDS + 5, 1); /* posix_spawnp() looks in ours */
+	setenv("PATH", &PATH_WORDS[sizeof("PATH=") - 1], 1); /* posix_spawnp() looks in ours */
 	status = posix_spawnp(pid, argv[0], &actions, NULL, argv, environment);
 	posix_spawn_file_actions_destroy(&actions);
 	return -status;

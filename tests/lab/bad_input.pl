@@ -22,6 +22,7 @@ sub listener
 
 edge 'bad', <<"END" .
 limits { errors = 5 pipelined = 10 }
+timeouts { proxy-header = 1m handshake = 10m }
 backend "farm" { address = "127.200.0.1:2500" }
 backend "bare" { address = "127.200.0.2:2500" }
 pool "farm" { backends = { "farm" } }
@@ -378,7 +379,7 @@ my $V2 = "\r\n\r\n\0\r\nQUIT\n";
 sub v2 { my ($src, $command) = @_; return $V2 . chr($command // 0x21) . "\x11\0\x0c" . pack('C4', split /\./, $src) . pack('C4 nn', 192, 0, 2, 25, 4711, 25) }
 
 my %BAD_HEADERS = (
-	'EHLO' => "EHLO x\r\n", 'an empty line' => "\r\n", 'NUL' => "\0", 'GET' => "GET / HTTP/1.0\r\n\r\n",
+	'EHLO' => "EHLO x\r\n", 'an empty line' => "\r\nEHLO x\r\n", 'NUL' => "\0", 'GET' => "GET / HTTP/1.0\r\n\r\n",
 	'lower case' => "proxy TCP4 192.0.2.1 192.0.2.2 1 2\r\n", 'two blanks' => "PROXY  TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
 	'no CR' => "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\n", 'a family that is none' => "PROXY UDP4 192.0.2.1 192.0.2.2 1 2\r\n",
 	'a port too large' => "PROXY TCP4 192.0.2.1 192.0.2.2 65536 2\r\n", 'a port with a zero' => "PROXY TCP4 192.0.2.1 192.0.2.2 01 2\r\n",

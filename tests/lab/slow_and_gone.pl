@@ -241,7 +241,7 @@ for my $tls ('', 'tls') {
 
 # ---- gone: reset and half-close in every state ----
 
-edge_with('gone', 2650, 'linger = 50s', kinds => [['tls-farm', 'pool = "tls"'], ['deaf-farm', 'pool = "deaf"']],
+edge_with('gone', 2650, 'linger = 50s proxy-header = 1m handshake = 10m', kinds => [['tls-farm', 'pool = "tls"'], ['deaf-farm', 'pool = "deaf"']],
 	more => 'limits { relay-buffer = 16k }', pools => <<"END");
 backend "tls" { address = "127.200.0.2:2500" tls = pin pin = { "@{[ pin('backend') ]}" } }
 pool "tls" { backends = { "tls" } }

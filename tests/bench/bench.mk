@@ -16,7 +16,7 @@ bench-tools: $(BENCH_BIN)
 # tests/lab/06* drive danelawd with them
 tests: $(BENCH_BIN)
 
-bench: all $(BENCH_BIN)
+bench: all $(BENCH_BIN) $(B)/tests/bench/xdp_bench
 	$(Q)B=$(B) CASES="$(BENCH_CASES)" ROUNDS="$(BENCH_ROUNDS)" SUBJECTS="$(BENCH_SUBJECTS)" tests/bench/run
 
 .PHONY: bench-tools

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * xdp_bench [XDP-FILTER-OBJECT]: ns a packet of the front by BPF_PROG_RUN, beside xdp-filter's deny program of
- * Debian's xdp-tools (xdpfilt_alw_ip.o) when its object is given.
+ * xdp_bench [XDP-FILTER-OBJECT]: ns a packet of the front by BPF_PROG_RUN, beside xdp-filter's program that denies by IP
+ * address when its object is given (xdpfilt_alw_ip.o, in Debian's libxdp1).
  *
  * Prints one JSON object a line: case, subject, metric, unit, median, samples.  Subject "empty" is a program
  * that drops at once: what a run costs by itself, which is to be taken off when a figure is held against another
  * machine's.  Subjects take turns, so that a
  * change in the machine's speed meets all alike.  The front is set up as it would be in service: limits on, a
- * rule made by hand, and as many listed prefixes as the case says.
+ * rule made by hand, and as many listed prefixes as the case says.  xdp-syn-cookie is a flood: the SYN of Linux is
+ * answered by a cookie of our own (-v6, and -kernel: the kernel's).  At the end, on lines that begin with "#": what each
+ * program is to the verifier, instructions and how many of them it looked at.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -30,6 +33,7 @@ static const struct bench_case {
 	struct spec spec;
 	unsigned prefixes;
 	int verdict, filter_verdict; /* of xdp-filter; -1: not measured */
+	enum front_cookies flood; /* AUTO: no flood; else whose cookies answer in it */
 } cases[] = {
 	{ "xdp-not-ours", { .dport = 443, .flags = 16 }, 10, 2, 2 },
 	{ "xdp-not-ours-v6", { .v6 = true, .dport = 443, .flags = 16 }, 10, 2, -1 },
@@ -40,6 +44,9 @@ static const struct bench_case {
 	{ "xdp-syn-admitted", { 0 }, 10, 2, -1 },
 	{ "xdp-syn-admitted-100k", { 0 }, 100000, 2, -1 },
 	{ "xdp-syn-admitted-v6", { .v6 = true }, 10, 2, -1 },
+	{ "xdp-syn-cookie", { .tcp_options = 5 }, 10, 3, -1, FRONT_COOKIES_OWN },
+	{ "xdp-syn-cookie-v6", { .v6 = true, .tcp_options = 5 }, 10, 3, -1, FRONT_COOKIES_OWN },
+	{ "xdp-syn-cookie-kernel", { .tcp_options = 5 }, 10, 3, -1, FRONT_COOKIES_KERNEL },
 };
 
 static struct front *front;
@@ -138,6 +145,57 @@ static uint32_t measure(int prog, const uint8_t *frame, size_t len, int verdict)
 	return opts.duration;
 }
 
+/*
+ * A cookie makes an answer of the packet, and the next run would find that.  So a program writes the packet anew
+ * before each run and tail-calls the front; what it costs by itself is measured and taken off.
+ */
+struct restored {
+	int prog[2]; /* front called, nothing called */
+	int calls;
+};
+
+static int load_restore(const uint8_t *frame, size_t len, int calls, int slot)
+{
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_XDP, .prog_flags = 1u << 5); /* with frags, as the front */
+	struct bpf_insn code[128] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 6, .src_reg = 1 },
+		{ .code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = 2, .src_reg = 1, .off = 0 },
+		{ .code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = 3, .src_reg = 1, .off = 4 },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 4, .src_reg = 2 },
+		{ .code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = 4, .imm = (int)len },
+		{ .code = BPF_JMP | BPF_JGT | BPF_X, .dst_reg = 4, .src_reg = 3 },
+	};
+	size_t n = 6, at;
+
+	for (at = 0; at + 2 <= len; at += 2) {
+		uint16_t half;
+
+		memcpy(&half, frame + at, 2);
+		code[n++] = (struct bpf_insn){ .code = BPF_ST | BPF_MEM | BPF_H, .dst_reg = 2, .off = (short)at, .imm = half };
+	}
+	code[n++] = (struct bpf_insn){ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 1, .src_reg = 6 };
+	code[n++] = (struct bpf_insn){ .code = BPF_LD | BPF_DW | BPF_IMM, .dst_reg = 2, .src_reg = BPF_PSEUDO_MAP_FD, .imm = calls };
+	code[n++] = (struct bpf_insn){ 0 };
+	code[n++] = (struct bpf_insn){ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 3, .imm = slot };
+	code[n++] = (struct bpf_insn){ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_tail_call };
+	code[5].off = (short)(n - 6);
+	code[n++] = (struct bpf_insn){ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 1 };
+	code[n++] = (struct bpf_insn){ .code = BPF_JMP | BPF_EXIT };
+	return bpf_prog_load(BPF_PROG_TYPE_XDP, "restore", "GPL", code, n, &opts);
+}
+
+static void open_restored(struct restored *r, const uint8_t *frame, size_t len)
+{
+	int calls = bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "calls", 4, 4, 2, NULL), i;
+	uint32_t zero = 0;
+
+	for (i = 0; i < 2; i++)
+		r->prog[i] = load_restore(frame, len, calls, i);
+	if (r->prog[0] < 0 || r->prog[1] < 0 || bpf_map_update_elem(calls, &zero, &front_prog, BPF_ANY))
+		fprintf(stderr, "xdp_bench: the program that writes packets anew: %s\n", strerror(errno)), exit(1);
+	r->calls = calls; /* an array of programs is emptied when its last descriptor is closed */
+}
+
 static int by_value(const void *a, const void *b)
 {
 	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
@@ -177,13 +235,83 @@ static void run_case(const struct bench_case *c)
 		print(c->name, "xdp-filter", samples[1]);
 }
 
-int main(int argc, char **argv)
+static void set_flood(bool lasts)
+{
+	struct flood on = { .until_ns = lasts ? UINT64_MAX : 0 };
+	uint32_t zero = 0;
+	int map = packet_pin("maps/flood");
+
+	bpf_map_update_elem(map, &zero, &on, BPF_ANY);
+	close(map);
+}
+
+/* The options of a SYN of Linux, so that the answer has as many: the frame keeps its length. */
+static void put_options(uint8_t *frame, size_t len)
+{
+	static const uint8_t options[20] = { 2, 4, 5, 180, 4, 2, 8, 10, 1, 2, 3, 4, 0, 0, 0, 0, 1, 3, 3, 7 };
+
+	memcpy(frame + len - sizeof(options), options, sizeof(options));
+}
+
+static void run_flood(const struct bench_case *c)
+{
+	static const uint8_t key[16] = { 1 };
+	uint32_t samples[ROUNDS], bare[ROUNDS];
+	uint8_t frame[PACKET_MAX];
+	size_t len = packet_build(&c->spec, frame);
+	struct restored restored;
+
+	if (c->flood == FRONT_COOKIES_OWN)
+		front_set_cookie_key(front, 1, key, false), front_set_cookie_epoch(front, 1);
+	put_options(frame, len);
+	open_restored(&restored, frame, len);
+	set_flood(true);
+	for (int round = 0; round < ROUNDS; round++) {
+		samples[round] = measure(restored.prog[0], frame, len, c->verdict);
+		bare[round] = measure(restored.prog[1], frame, len, 1);
+		samples[round] -= bare[round] < samples[round] ? bare[round] : samples[round];
+	}
+	set_flood(false);
+	print(c->name, "danelaw", samples);
+}
+
+static void tell_program(const char *name)
+{
+	struct bpf_prog_info info = { 0 };
+	uint32_t size = sizeof(info);
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), FRONT_PIN_DIR "/progs/%s", name);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return;
+	if (!bpf_obj_get_info_by_fd(fd, &info, &size))
+		printf("# %s: %u instructions, %u looked at by the verifier, %u bytes of machine code\n", name,
+		       info.xlated_prog_len / 8, info.verified_insns, info.jited_prog_len);
+	close(fd);
+}
+
+static void open_front(enum front_cookies cookies)
 {
 	/* every limit looked at, none reached */
-	static const struct front_settings set = {
+	struct front_settings set = {
 		.listeners = 1, .workers = 1, .source_per_minute = 4000000000u, .source_burst = 2000000000u,
-		.network56_factor = 4, .network48_factor = 16, .flood_enter = 4000000000u,
+		.network56_factor = 4, .network48_factor = 16, .flood_enter = 4000000000u, .protect = FRONT_PROTECT_AUTO,
+		.cookies = cookies,
 	};
+
+	front_close(front, true);
+	front = packet_front(&set);
+	front_prog = packet_pin("progs/front");
+	if (front_cookies(front) == FRONT_COOKIES_KERNEL)
+		front_arm_cookies(front, true);
+	add_rules();
+}
+
+int main(int argc, char **argv)
+{
+	enum front_cookies last;
 
 	if (!packet_namespace()) {
 		fprintf(stderr, "xdp_bench: needs root\n");
@@ -191,12 +319,25 @@ int main(int argc, char **argv)
 	}
 	if (argc > 1)
 		open_filter(argv[1]);
-	front = packet_front(&set);
-	front_prog = packet_pin("progs/front");
+	packet_sh("echo 2 >/proc/sys/net/ipv4/tcp_timestamps"); /* else the kernel's cookies have no options */
+	open_front(FRONT_COOKIES_AUTO);
+	last = front_cookies(front);
 	empty_prog = open_empty();
-	add_rules();
-	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
-		run_case(&cases[i]);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		if (cases[i].flood == FRONT_COOKIES_OWN && last == FRONT_COOKIES_KERNEL)
+			continue; /* this kernel cannot take them */
+		if (cases[i].flood == FRONT_COOKIES_KERNEL && last != FRONT_COOKIES_KERNEL)
+			open_front(last = FRONT_COOKIES_KERNEL);
+		if (cases[i].flood)
+			run_flood(&cases[i]);
+		else
+			run_case(&cases[i]);
+	}
+	open_front(FRONT_COOKIES_AUTO);
+	tell_program("front");
+	tell_program("cookie");
+	tell_program("watch");
+	tell_program("steer");
 	front_close(front, true);
 	return 0;
 }

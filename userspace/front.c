@@ -324,6 +324,20 @@ static int set_tunnels(struct front_bpf *skel, const struct front_settings *set,
 	return front_fill_tunnels(set, &maps, err);
 }
 
+/*
+ * Frames of several buffers are fine with us.  What libxdp's dispatcher calls must not say so itself, the dispatcher
+ * does; nor must what is called through `inside`, since the kernel lets only like call like
+ * (bpf_prog_map_compatible()).  A map keeps what its first program was, so `inside` is made anew each time.
+ */
+static void set_frags(struct front_bpf *skel, const struct front_settings *set)
+{
+	uint32_t flags = set->dispatcher ? 0 : BPF_F_XDP_HAS_FRAGS;
+
+	bpf_program__set_flags(skel->progs.front, flags);
+	bpf_program__set_flags(skel->progs.front_inside, flags);
+	unlink(FRONT_PIN_DIR "/maps/inside");
+}
+
 static int load_front(struct front *f, const struct front_settings *set, struct front_err err)
 {
 	struct front_bpf *skel = front_bpf__open();
@@ -332,6 +346,7 @@ static int load_front(struct front *f, const struct front_settings *set, struct 
 	if (!skel)
 		return front_fail(err, -errno, "cannot open the front's object: %s", strerror(errno));
 	size_maps(skel, set);
+	set_frags(skel, set);
 	code = front_load(skel->obj, "XDP", err);
 	if (code)
 		goto out;

@@ -36,7 +36,7 @@ struct daemon {
 	int *fd_counts;			 /* the same */
 	struct worker **running;
 	unsigned running_count;
-	char io[128];			 /* how the first worker does its input and output */
+	char io[256];			 /* how the first worker does its input and output */
 	char cpus_text[128];
 	bool leaving, draining;		 /* atomic */
 	uint64_t started_ms;

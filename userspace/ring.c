@@ -126,8 +126,12 @@ int ring_new(const struct ring_settings *set, struct ring **r, const char **why)
 		return 0;
 	snprintf(refused, sizeof(refused), "%.*s", (int)sizeof(refused) - 1, text);
 	err = make(set, RING_EPOLL, r, text, sizeof(text));
-	if (!err)
+	if (!err) {
+		size_t len = strlen((*r)->about);
+
+		snprintf((*r)->about + len, sizeof((*r)->about) - len, "; %s", refused);
 		snprintf(text, sizeof(text), "epoll: %s", refused);
+	}
 	return err;
 }
 

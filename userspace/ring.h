@@ -129,7 +129,7 @@ static inline bool ring_busy(const struct ring_socket *s, enum ring_op op) { ret
 int ring_run(struct ring *r, uint32_t timeout_ms); /* 0 or negative errno */
 /* The monotonic clock in ms, read once a turn of ring_run(). */
 uint64_t ring_now(const struct ring *r);
-/* What the ring can do and uses, for the log and metrics; valid as long as the ring. */
+/* What the ring can do and uses, and why it is not io_uring where that was tried; for people; valid as long as the ring. */
 const char *ring_describe(const struct ring *r);
 
 #endif

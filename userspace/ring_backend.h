@@ -27,7 +27,7 @@ struct ring {
 	uint64_t *starved;
 	uint64_t starved_unread; /* where starved points when nobody asked */
 	unsigned open;		 /* descriptors owned */
-	char about[192];
+	char about[256];
 };
 
 /* ring_socket.state: shared bits; a back end's own start at RING_STATE_OWN. */

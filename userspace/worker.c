@@ -27,7 +27,7 @@ struct worker {
 	pthread_t thread;
 	sem_t started;
 	int start_error;
-	const char *start_why;
+	char start_why[256]; /* the ring's word, which goes with the thread */
 	/* notes from other threads: */
 	int wake_fd;
 	pthread_mutex_t lock;
@@ -202,8 +202,10 @@ static int begin(struct worker *w)
 	struct ring_settings ring = { .backend = kinds[w->set.cfg->io],
 				      .starved = &w->stats.count[COUNT_receive_starved] };
 	struct timespec now;
-	int r = ring_new(&ring, &w->env.ring, &w->start_why);
+	const char *why;
+	int r = ring_new(&ring, &w->env.ring, &why);
 
+	snprintf(w->start_why, sizeof(w->start_why), "%s", why);
 	if (r < 0)
 		return r;
 	r = leg_io_init(&w->io, w->env.ring);
@@ -413,8 +415,8 @@ int worker_start(const struct worker_settings *set, struct worker **out, char *e
 			pthread_join(w->thread, NULL);
 	}
 	if (r) {
-		snprintf(err, err_size, "worker %u: %s%s%s", set->index, w->start_why ? w->start_why : "",
-			 w->start_why ? ": " : "", strerror(-r));
+		snprintf(err, err_size, "worker %u: %s%s%s", set->index, w->start_why, w->start_why[0] ? ": " : "",
+			 strerror(-r));
 		close(w->wake_fd);
 		free(w);
 		return r;

@@ -341,6 +341,7 @@ sub tls_new
 	Net::SSLeay::set_bio($w->{ssl}, $w->{rbio}, $w->{wbio});
 	$o{server} ? Net::SSLeay::set_accept_state($w->{ssl}) : Net::SSLeay::set_connect_state($w->{ssl});
 	Net::SSLeay::set_tlsext_host_name($w->{ssl}, $o{sni}) if $o{sni};
+	Net::SSLeay::set_session($w->{ssl}, $o{session}) if $o{session};
 	return $w;
 }
 
@@ -598,7 +599,8 @@ sub farm_run
 		next if fork;
 		$s->blocking(0);
 		setsockopt $s, IPPROTO_TCP, TCP_NODELAY, 1;
-		my $b = peers::backend->new($s, farm => $f, n => 0, k => 0, caps => caps_reply(@{ $f->{caps} || \@caps_default }), cert => $f->{cert});
+		my $b = peers::backend->new($s, farm => $f, n => 0, k => 0, caps => caps_reply(@{ $f->{caps} || \@caps_default }), cert => $f->{cert},
+			peername => getpeername $s);
 		eval { farm_play($f, $b); 1 } or append("$T/farm.err", "$f->{at}: scene $b->{n}: $@");
 		POSIX::_exit(0);
 	}

@@ -181,6 +181,10 @@ struct config_dns {	    /* for DANE: look-ups with our own validation */
 	enum config_when_broken when_broken;
 };
 
+struct config_relaying {
+	uint64_t splice_above; /* bytes one way, unanswered, before the kernel moves them; 0: never */
+};
+
 struct config_health {
 	uint32_t interval_ms, timeout_ms;
 	unsigned rise, fall;
@@ -198,6 +202,7 @@ struct config {
 	struct config_tls tls;
 	struct config_limits limits;
 	struct config_timeouts timeouts;
+	struct config_relaying relay;
 	struct config_health health;
 	struct config_dns dns;
 	char *metrics_listen;	/* "127.0.0.1:9325", "[::1]:9325"; NULL: none */

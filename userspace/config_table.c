@@ -18,6 +18,7 @@ const struct config_section config_sections[SECTION_COUNT] = {
 	[SECTION_TLS] = { "tls", offsetof(struct config, tls) },
 	[SECTION_LIMITS] = { "limits", offsetof(struct config, limits) },
 	[SECTION_TIMEOUTS] = { "timeouts", offsetof(struct config, timeouts) },
+	[SECTION_RELAY] = { "relay", offsetof(struct config, relay) },
 	[SECTION_HEALTH] = { "health", offsetof(struct config, health) },
 	[SECTION_DNS] = { "dns", offsetof(struct config, dns) },
 	[SECTION_CERTIFICATE] = TITLED("certificate", config_certificate, certificates, certificate_count),
@@ -41,6 +42,7 @@ _Static_assert(offsetof(struct config_listener, name) == 0, "name first");
 #define TLS(...) ROW(TLS, config_tls, __VA_ARGS__)
 #define LIMITS(...) ROW(LIMITS, config_limits, __VA_ARGS__)
 #define TIMEOUTS(...) ROW(TIMEOUTS, config_timeouts, __VA_ARGS__)
+#define RELAY(...) ROW(RELAY, config_relaying, __VA_ARGS__)
 #define HEALTH(...) ROW(HEALTH, config_health, __VA_ARGS__)
 #define DNS(...) ROW(DNS, config_dns, __VA_ARGS__)
 #define CERTIFICATE(...) ROW(CERTIFICATE, config_certificate, __VA_ARGS__)
@@ -125,6 +127,8 @@ const struct config_setting config_settings[] = {
 	TIMEOUTS("pass-idle", TIME, pass_idle, .min = 100 * MS, .max = 2 * H, .def = "900s"),
 	TIMEOUTS("pass-quiet", TIME, pass_quiet, .min = 100 * MS, .max = H, .def = "10s"),
 	TIMEOUTS("drain", TIME, drain, .max = 24 * H, .def = "600s"),
+
+	RELAY("splice-above", SIZE, splice_above, .max = 1ull << 40, .def = "128k"),
 
 	HEALTH("interval", TIME, interval_ms, .min = 100 * MS, .max = H, .def = "5s"),
 	HEALTH("timeout", TIME, timeout_ms, .min = 100 * MS, .max = 10 * M, .def = "10s"),

@@ -351,6 +351,72 @@ size_t leg_bytes_held(const struct leg *leg)
 	return leg->out.len + (leg->kept ? leg->kept_len : 0) + (leg->kept_text ? leg->text_len : 0);
 }
 
+/* ---- bytes that do not come through here ---- */
+
+bool leg_can_fill(const struct leg *leg)
+{
+	return usable(leg) && leg_is_bare(leg) && !leg_has_input(leg) && !leg->fin_seen && !leg->error &&
+	       !ring_busy(&leg->sock, RING_RECV);
+}
+
+bool leg_can_drain(const struct leg *leg)
+{
+	return usable(leg) && leg_is_bare(leg) && !leg->out.len && !leg->fin_wanted && !leg->error && !ring_busy(&leg->sock, RING_SEND);
+}
+
+static void set_error(struct leg *leg, int error)
+{
+	if (!leg->error)
+		leg->error = error;
+}
+
+size_t leg_fill(struct leg *leg, struct splice_pipe *pipe, size_t max)
+{
+	assert(leg_can_fill(leg));
+	ssize_t n = splice_fill(pipe, leg->sock.fd, max);
+
+	if (n > 0)
+		leg->bytes_in += (uint64_t)n;
+	else if (!n)
+		leg->fin_seen = leg->eof = true;
+	else if (n != -EAGAIN)
+		set_error(leg, (int)-n);
+	return n > 0 ? (size_t)n : 0;
+}
+
+size_t leg_drain(struct leg *leg, struct splice_pipe *pipe)
+{
+	assert(leg_can_drain(leg));
+	ssize_t n = splice_drain(pipe, leg->sock.fd);
+
+	if (n < 0 && n != -EAGAIN)
+		set_error(leg, (int)-n);
+	if (n <= 0)
+		return 0;
+	leg->bytes_out += (uint64_t)n;
+	leg->wire_out += (uint64_t)n;
+	return (size_t)n;
+}
+
+void leg_await_input(struct leg *leg)
+{
+	if (usable(leg) && !leg->fin_seen && !leg->error && !ring_busy(&leg->sock, RING_WATCH))
+		ring_await_input(leg->io->ring, &leg->sock);
+}
+
+void leg_await_room(struct leg *leg)
+{
+	if (usable(leg) && !leg->error && !ring_busy(&leg->sock, RING_WRITABLE))
+		ring_await_room(leg->io->ring, &leg->sock);
+}
+
+static void on_ready(struct ring_socket *s)
+{
+	struct leg *leg = leg_of(s);
+
+	leg->wake(leg);
+}
+
 /* ---- opening and closing ---- */
 
 static void on_connected(struct ring_socket *s)
@@ -365,8 +431,7 @@ static void on_failed(struct ring_socket *s, enum ring_op op, int error)
 {
 	struct leg *leg = leg_of(s);
 
-	if (!leg->error)
-		leg->error = error;
+	set_error(leg, error);
 	leg->wake(leg);
 }
 
@@ -396,6 +461,8 @@ static const struct ring_handler leg_handler = {
 	.received = on_received,
 	.sent = on_sent,
 	.connected = on_connected,
+	.readable = on_ready,
+	.writable = on_ready,
 	.failed = on_failed,
 	.closed = on_closed,
 };

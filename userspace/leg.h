@@ -20,6 +20,7 @@
 #include "userspace/buf.h"
 #include "userspace/ring.h"
 #include "userspace/smtp.h"
+#include "userspace/splice.h"
 #include "userspace/tls.h"
 
 /* What the legs of one worker share. */
@@ -109,6 +110,24 @@ void leg_finish(struct leg *leg);
 void leg_close(struct leg *leg, bool reset);
 /* Bytes of input that wait to be used, of the wire or decrypted. */
 static inline size_t leg_held(const struct leg *leg) { return leg->now_len + leg->text_len; }
+/* ---- bytes that do not come through here ---- */
+
+/*
+ * Its socket carries what its owner sees, and nothing is on its way: it may be filled from, or drained to, a pipe.  An owner
+ * that wants this stops reading (leg_settle() without want_input) or writing, and is woken when all is out.
+ */
+bool leg_can_fill(const struct leg *leg);
+bool leg_can_drain(const struct leg *leg);
+/* Does its socket carry what its owner sees? */
+static inline bool leg_is_bare(const struct leg *leg) { return !leg->tls; }
+/* Into an empty pipe, at most max: the bytes; 0: none now, and ->eof or ->error may have been set. */
+size_t leg_fill(struct leg *leg, struct splice_pipe *pipe, size_t max);
+/* Out of the pipe: the bytes; 0: there is no room, or ->error was set. */
+size_t leg_drain(struct leg *leg, struct splice_pipe *pipe);
+/* wake() once there is input, or room.  Another call while one is in flight is fine. */
+void leg_await_input(struct leg *leg);
+void leg_await_room(struct leg *leg);
+
 /* Memory held in buffers, for bounds and metrics. */
 size_t leg_bytes_held(const struct leg *leg);
 

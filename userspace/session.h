@@ -27,6 +27,7 @@
 #include "userspace/policy.h"
 #include "userspace/relay.h"
 #include "userspace/sources.h"
+#include "userspace/splice.h"
 #include "userspace/stats.h"
 #include "userspace/timer.h"
 
@@ -58,6 +59,7 @@ struct session_env {
 	struct session_shared *shared;
 	struct client_dane *client_dane; /* NULL: no listener asks clients */
 	struct lane *lane;		 /* NULL: no policy grants it */
+	struct splice_pool *pipes;	 /* NULL: bytes are copied */
 	struct session *sessions; /* all of this worker's */
 	bool draining;		  /* no new mail: 421 at the next idle point */
 	uint64_t next_id;

@@ -2,8 +2,11 @@
 /*
  * A passed session: policy trusts its client, so from a clean boundary on bytes go both ways unread.
  *
- *   client ──► up ──► backend      each way: copy (leg to leg), as far as the other end takes it
- *   client ◄── down ◄─ backend
+ *   client ──► up ──► backend      each way: leg ─► leg, copied as far as the other end takes it,
+ *   client ◄── down ◄─ backend               or socket ─► pipe ─► socket, by the kernel
+ *
+ * Copying is as cheap for what is small, so a way begins with it, goes to the pipe behind splice-above bytes to which the
+ * other side has said nothing (a message body), and comes back when it speaks.  Where no pipe is to be had it copies on.
  *
  * Nothing of ours is ever put between them: no 421, no reply, no QUIT.  The end of one end is passed on as what it was,
  * FIN as FIN (with close_notify inside TLS) and reset as reset.
@@ -16,7 +19,9 @@
 struct pass_way {
 	struct leg *from, *to;
 	uint64_t run;	 /* bytes since the other side spoke last */
-	uint64_t copied;
+	uint64_t copied, piped;
+	struct splice_pipe *pipe; /* NULL: copying */
+	bool turned;	 /* the other side spoke while this one had a pipe, which is left as soon as it is empty */
 	bool over;	 /* the end of from was passed on */
 };
 
@@ -51,6 +56,8 @@ bool session_pass_begin(struct session *s)
 	p->up = (struct pass_way){ .from = &s->client, .to = &s->backend };
 	p->down = (struct pass_way){ .from = &s->backend, .to = &s->client };
 	p->backend_spoke = true;
+	if (s->env->pipes)
+		splice_ask_again(s->env->pipes);
 	s->pass = p;
 	stats_add(s->env->stats, COUNT_sessions_passed, 1);
 	return true;
@@ -76,21 +83,87 @@ static bool copy(const struct session *s, struct pass_way *w)
 	return moved;
 }
 
-/* All that came before its end has been passed on. */
-static bool at_end(const struct leg *from)
+enum { PUMP_ROUNDS = 8 }; /* pipefuls before others have their turn */
+
+/* What the socket has goes to the other one through the pipe, which is filled only when it is empty. */
+static bool pump(struct pass_way *w)
 {
-	return from->eof && !from->text_len && (from->tls || !from->now_len);
+	bool moved = false;
+
+	for (int i = 0; i < PUMP_ROUNDS; i++) {
+		size_t n = 0;
+
+		if (!w->pipe->held && (!leg_can_fill(w->from) || !leg_fill(w->from, w->pipe, SPLICE_BYTES)))
+			break;
+		if (leg_can_drain(w->to))
+			n = leg_drain(w->to, w->pipe);
+		w->piped += n;
+		w->run += n;
+		moved |= n > 0;
+		if (w->pipe->held)
+			break;
+	}
+	return moved;
+}
+
+/* Has it proved to be worth a pipe?  Then nothing more is read until what was copied is out. */
+static bool wants_pipe(const struct session *s, const struct pass_way *w)
+{
+	return s->env->pipes && !w->pipe && !w->over && w->run >= s->env->cfg->relay.splice_above && leg_is_bare(w->from) &&
+	       leg_is_bare(w->to) && !w->from->fin_seen && splice_has_more(s->env->pipes);
+}
+
+static void leave_pipe(struct session *s, struct pass_way *w)
+{
+	if (w->pipe)
+		splice_put(s->env->pipes, w->pipe);
+	w->pipe = NULL;
+	w->turned = false;
+}
+
+/* The other side has spoken: a dialogue, which is copied. */
+static void turn(struct session *s, struct pass_way *w)
+{
+	w->run = 0;
+	w->turned = true;
+	if (w->pipe && !w->pipe->held)
+		leave_pipe(s, w);
+}
+
+static bool move(struct session *s, struct pass_way *w)
+{
+	if (w->over)
+		return false;
+	if (wants_pipe(s, w) && leg_can_fill(w->from) && leg_can_drain(w->to)) {
+		w->pipe = splice_get(s->env->pipes);
+		w->turned = false;
+	}
+	if (!w->pipe)
+		return copy(s, w);
+	bool moved = pump(w);
+
+	if (!w->pipe->held && (w->turned || w->from->eof))
+		leave_pipe(s, w);
+	return moved;
+}
+
+/* All that came before its end has been passed on. */
+static bool at_end(const struct pass_way *w)
+{
+	const struct leg *from = w->from;
+
+	return from->eof && !w->pipe && !from->text_len && (from->tls || !from->now_len);
 }
 
 static bool run_way(struct session *s, struct pass_way *w, struct pass_way *back)
 {
-	bool moved = !w->over && copy(s, w);
+	bool moved = move(s, w);
 
 	if (moved) {
-		back->run = 0;
+		turn(s, back);
 		s->pass->backend_spoke = w == &s->pass->down;
 	}
-	if (w->over || !at_end(w->from))
+	if (w->over || !at_end(w))
 		return moved;
 	w->over = true;
 	leg_finish(w->to);
@@ -98,9 +171,21 @@ static bool run_way(struct session *s, struct pass_way *w, struct pass_way *back
 	return true;
 }
 
+/* True: its end of from is to be received from. */
 static bool wants_more(const struct session *s, const struct pass_way *w)
 {
-	return !w->over && leg_unsent(w->to) < s->relay.set->buffer;
+	if (w->pipe && w->pipe->held)
+		leg_await_room(w->to);
+	else if (w->pipe)
+		leg_await_input(w->from);
+	else
+		return !w->over && !wants_pipe(s, w) && leg_unsent(w->to) < s->relay.set->buffer;
+	return false;
+}
+
+static bool has_unsent(const struct pass_way *w)
+{
+	return leg_unsent(w->to) || (w->pipe && w->pipe->held);
 }
 
 /* ---- the step ---- */
@@ -131,9 +216,9 @@ static enum end_reason reason_to_end(const struct session *s)
 
 static enum session_wait what_to_wait_for(const struct session *s)
 {
-	if (leg_unsent(&s->client))
+	if (has_unsent(&s->pass->down))
 		return WAIT_PASS_CLIENT;
-	if (leg_unsent(&s->backend))
+	if (has_unsent(&s->pass->up))
 		return WAIT_PASS_BACKEND;
 	if (s->pass->down.over)
 		return WAIT_PASS_END;
@@ -170,6 +255,8 @@ enum ring_room session_pass_room(const struct session *s, const struct leg *from
  */
 void session_pass_farewell(struct session *s)
 {
+	leave_pipe(s, &s->pass->up);
+	leave_pipe(s, &s->pass->down);
 	switch (s->end) {
 	case END_tls_error: /* the alert still goes out */
 	case END_pass_client_reset:
@@ -192,6 +279,10 @@ void session_pass_farewell(struct session *s)
 
 void session_pass_end(struct session *s)
 {
+	if (!s->pass)
+		return;
+	leave_pipe(s, &s->pass->up);
+	leave_pipe(s, &s->pass->down);
 	free(s->pass);
 	s->pass = NULL;
 }
@@ -201,12 +292,16 @@ void session_log_relay(const struct session *s, struct logline *l)
 	const struct session_pass *p = s->pass;
 
 	logline_str(l, "relay", p ? "splice" : "guard");
-	if (p)
-		logline_u64(l, "copied", p->up.copied + p->down.copied);
+	if (!p)
+		return;
+	logline_u64(l, "copied", p->up.copied + p->down.copied);
+	logline_u64(l, "piped", p->up.piped + p->down.piped);
 }
 
 void session_pass_count(const struct session *s)
 {
-	if (s->pass)
-		stats_add(s->env->stats, COUNT_passed_copied, (int64_t)(s->pass->up.copied + s->pass->down.copied));
+	if (!s->pass)
+		return;
+	stats_add(s->env->stats, COUNT_passed_copied, (int64_t)(s->pass->up.copied + s->pass->down.copied));
+	stats_add(s->env->stats, COUNT_passed_piped, (int64_t)(s->pass->up.piped + s->pass->down.piped));
 }

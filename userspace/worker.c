@@ -223,6 +223,11 @@ static int begin(struct worker *w)
 	w->env.wheel = timer_wheel_new(ring_now(w->env.ring));
 	if (!w->env.wheel)
 		return -ENOMEM;
+	if (w->set.cfg->relay.splice_above) {
+		w->env.pipes = splice_pool_new(SPLICE_PIPES);
+		if (!w->env.pipes)
+			return -ENOMEM;
+	}
 	ring_socket_init(&w->wake, &wake_handler);
 	ring_adopt(w->env.ring, &w->wake, dup(w->wake_fd));
 	ring_watch(w->env.ring, &w->wake);
@@ -327,6 +332,7 @@ static void end(struct worker *w)
 	client_dane_free(w->env.client_dane);
 	if (w->env.ring)
 		ring_free(w->env.ring);
+	splice_pool_free(w->env.pipes);
 	if (w->env.wheel)
 		timer_wheel_free(w->env.wheel);
 	if (w->io.pool)
@@ -363,6 +369,8 @@ static void run(struct worker *w)
 			log_error("worker %u: %s: %s", w->set.index, ring_describe(w->env.ring), strerror(-r));
 			abort();
 		}
+		if (w->env.pipes)
+			__atomic_store_n(&w->stats.count[COUNT_relay_pipes], splice_pipes(w->env.pipes), __ATOMIC_RELAXED);
 		__atomic_store_n(&w->stats.count[COUNT_relay_bytes_held], chunk_pool_bytes_out(w->io.pool), __ATOMIC_RELAXED);
 	}
 	/* the eventfd's watch is the last thing on the ring */

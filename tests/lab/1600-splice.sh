@@ -1,0 +1,204 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# 1600: sessions passed on unread are byte-exact, by copying and by pipes, over io_uring and epoll, in the clear and in TLS
+# on either leg: random turns, sizes, pieces and pauses (tests/lab/exact.c), half-closes, resets, broken records, an end
+# that takes nothing.  SEED and SESSIONS change what is played; the seed is told.
+
+B=${B:-build}
+DANELAWD=${DANELAWD:-$B/danelawd}
+SEED=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
+SESSIONS=${SESSIONS:-20}
+if [ "${SPLICE_INSIDE:-}" != 1 ]; then
+	[ "$(id -u)" = 0 ] || { echo "1..0 # SKIP needs root, for namespaces of its own"; exit 0; }
+	SPLICE_INSIDE=1 exec setpriv --pdeathsig KILL unshare -mpn --fork --kill-child --mount-proc bash "$0" "$@"
+fi
+cd "$(dirname "$0")/../.." || exit 1
+T=$(mktemp -d)
+trap 'rm -rf "$T"' EXIT
+ip link set lo up
+# small kernel buffers: pauses become back-pressure, and what is not in them is danelawd's to hold
+echo "4096 16384 131072" >/proc/sys/net/ipv4/tcp_wmem
+echo "4096 65536 131072" >/proc/sys/net/ipv4/tcp_rmem
+EXACT=$B/tests/lab/exact
+N=0
+
+ok() # ok STATUS TEXT
+{
+	N=$((N + 1))
+	[ "$1" = 0 ] && { echo "ok $N - $2"; return; }
+	echo "not ok $N - $2"
+	tail -n 5 "$T/danelawd.log" "$T/out" | sed 's/^/# /'
+}
+
+# until SECONDS COMMAND...: true as soon as the command is
+until_true()
+{
+	local end=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.05
+	done
+}
+
+certificate() # certificate FILE
+{
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/CN=$1.example" -keyout "$T/$1.key" \
+		-out "$T/$1.crt" 2>/dev/null
+	cat "$T/$1.crt" "$T/$1.key" >"$T/$1.pem"
+}
+
+answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+gone() { ! kill -0 "$1" 2>/dev/null; }
+descriptors() { ls "/proc/$PID/fd" | wc -l; }
+at_rest() { [ "$(descriptors)" -le "$1" ]; }
+sessions() { grep -c ' relay=splice ' "$T/danelawd.log"; }
+
+# sum KEY: over the log lines since $FROM
+sum()
+{
+	tail -n "+$((FROM + 1))" "$T/danelawd.log" | grep ' relay=splice ' | sed -n "s/.* $1=\([0-9]*\).*/\1/p" | awk '{ n += $1 } END { print n + 0 }'
+}
+
+ended() # ended REASON: sessions since $FROM
+{
+	tail -n "+$((FROM + 1))" "$T/danelawd.log" | grep ' relay=splice ' | grep -c " end=$1\( \|\$\)"
+}
+
+logged() { [ $(($(sessions) - WERE)) -ge "$1" ]; }
+
+# exact SESSIONS OPTIONS...: plays them; false if a byte was wrong, or a session is not in the log
+exact()
+{
+	local n=$1
+	shift
+	FROM=$(wc -l <"$T/danelawd.log")
+	WERE=$(sessions)
+	"$EXACT" -s "$SEED" -n "$n" "$@" >"$T/out" 2>&1 && until_true 10 logged "$n"
+}
+
+# start IO: danelawd with a listener a pair of legs: 2525 plain-plain, 2526 TLS-plain, 2527 plain-TLS, 2528 TLS-TLS
+start()
+{
+	cat >"$T/danelaw.conf" <<-END
+		hostname = "mx.example"
+		user = ""
+		state-dir = "$T"
+		run-dir = "$T"
+		workers = 1
+		io = $1
+		front { mode = off steer = no }
+		limits { relay-buffer = 64k }
+		health { interval = 100ms rise = 1 fall = 100 }
+		relay { splice-above = ${ABOVE:-32k} }
+		timeouts { client-write = 2s backend-reply = 2s body-min-rate = 0 }
+		certificate "mx" { chain = "$T/mx.crt" key = "$T/mx.key" }
+		backend "plain" { address = "127.0.0.1:2500" client-address = none }
+		backend "tls" {
+			address = "127.0.0.1:2501"
+			client-address = none
+			tls = pin
+			pin = { "$(openssl x509 -in "$T/farm.crt" -noout -pubkey | openssl pkey -pubin -outform der | sha256sum | cut -d' ' -f1)" }
+		}
+		pool "plain" { backends = { "plain" } }
+		pool "tls" { backends = { "tls" } }
+		policy "trusted" { networks = { "127.0.0.0/8" } relay = splice }
+		listener "pp" { address = { "127.0.0.1" } port = 2525 pool = "plain" policies = { "trusted" } }
+		listener "tp" { address = { "127.0.0.1" } port = 2526 pool = "plain" policies = { "trusted" } certificates = { "mx" } }
+		listener "pt" { address = { "127.0.0.1" } port = 2527 pool = "tls" policies = { "trusted" } }
+		listener "tt" { address = { "127.0.0.1" } port = 2528 pool = "tls" policies = { "trusted" } certificates = { "mx" } }
+	END
+	"$DANELAWD" -c "$T/danelaw.conf" >>"$T/danelawd.log" 2>&1 &
+	PID=$!
+}
+
+stop()
+{
+	kill -TERM $PID
+	until_true 30 gone $PID
+	wait $PID
+}
+
+# with_tls CLIENT BACKEND: the options for exact, from "-" or a version, and "-" or "tls"
+with_tls()
+{
+	local port=2525
+	[ "$1" = - ] || port=2526
+	[ "$2" = - ] || port=$((port + 2))
+	echo "-a $port" $([ "$1" = - ] || echo "-t $1") $([ "$2" = - ] && echo "-l 2500" || echo "-l 2501 -b $T/farm.pem")
+}
+
+# every_way: all that one danelawd has to show
+every_way()
+{
+	local io=$1 client backend what opts piped kind
+	for backend in - tls; do
+		for client in - 1.2 1.3; do
+			opts=$(with_tls $client $backend)
+			what="$io, client ${client/#-/plain}, backend ${backend/#-/plain}"
+			# shellcheck disable=SC2086
+			exact "$SESSIONS" -m 300000 $opts
+			ok $? "$what: $SESSIONS random sessions are byte-exact"
+			# shellcheck disable=SC2086
+			exact 3 -m 8000000 -e backend-close $opts && [ "$(ended pass_backend_closed)" = 3 ]
+			ok $? "$what: large ones"
+			piped=$(sum piped)
+			if [ "$client$backend" = -- ]; then
+				[ "$piped" -gt "$(sum copied)" ]
+				ok $? "$what: the kernel moved most of it ($piped bytes)"
+			else
+				[ "$piped" = 0 ]
+				ok $? "$what: what is encrypted here is copied"
+			fi
+			for kind in client-close:pass_client_closed client-reset:pass_client_reset backend-reset:pass_backend_reset; do
+				# shellcheck disable=SC2086
+				exact 5 -m 100000 -e ${kind%:*} $opts && [ "$(ended ${kind#*:})" = 5 ]
+				ok $? "$what: ${kind%:*} is passed on, and told"
+			done
+			[ $client = - ] && continue
+			# shellcheck disable=SC2086
+			exact 3 -m 50000 -e client-garbage $opts && [ "$(ended tls_error)" = 3 ]
+			ok $? "$what: a record that cannot be read ends as a reset"
+			# shellcheck disable=SC2086
+			[ $client = 1.2 ] || exact 10 -m 200000 -k -e client-close $opts
+			ok $? "$what: a client that changes its keys"
+		done
+	done
+}
+
+# What a session may hold: relay-buffer or a pipe, and the kernel's four buffers, of which loopback segments take more
+BOUND=$((64 * 1024 + 256 * 1024 + 4 * 131072 + 256 * 1024))
+
+stalls()
+{
+	local io=$1 client backend opts what pushed
+	for backend in - tls; do
+		for client in - 1.3; do
+			opts=$(with_tls $client $backend)
+			what="$io, client ${client/#-/plain}, backend ${backend/#-/plain}"
+			# shellcheck disable=SC2086
+			exact 1 -S $opts
+			pushed=$(sed -n 's/pushed //p' "$T/out")
+			[ "${pushed:-$((BOUND + 1))}" -le $BOUND ] && [ "$(ended pass_backend_stalled)" = 1 ]
+			ok $? "$what: a backend that takes nothing stops the client ($pushed bytes, at most $BOUND) and ends it"
+		done
+	done
+}
+
+certificate mx
+certificate farm
+touch "$T/danelawd.log"
+echo "# SEED=$SEED"
+for io in uring epoll; do
+	start $io
+	until_true 20 answers 2528 # the listeners stand; backends are waited for as they come
+	FDS=$(descriptors)
+	every_way $io
+	stalls $io
+	until_true 30 at_rest $((FDS + 2 * 64 + 2))
+	ok $? "$io: no descriptor is left over but the pipes that are kept ($(descriptors), $FDS at the start)"
+	stop
+	ok $? "$io: danelawd ends by itself, status 0"
+done
+echo "1..$N"

@@ -10,7 +10,7 @@ use Time::HiRes qw(sleep);
 my ($SINK, $STATS, $AUTH, $PLAIN_SINK, $PLAIN_STATS) = (2500 .. 2504);
 
 # name => how; every one gets a port, a control group and the chain.  Only nginx has a helper.
-# What a peer cannot do is said here too: speaks => 'tls' or 'plain' (both unless said), no_idle, plain_sink (it sends
+# What a peer cannot do, or is not asked, is said here too: cases => a pattern of their names, speaks => 'tls' or 'plain' (both unless said), no_idle, plain_sink (it sends
 # no PROXY header), adds (octets of its own to a message: a Received line).
 my %start = (
 	'danelaw' => sub { danelaw(@_, 'uring') },
@@ -19,6 +19,7 @@ my %start = (
 	'danelaw-not-asked' => sub { judging(@_, 'off', 4096) },
 	'danelaw-cached' => sub { judging(@_, 'observe', 4096) },
 	'danelaw-judged' => sub { judging(@_, 'observe', 0) },
+	'danelaw-2' => sub { $_[1]{cases} = qr/^(tls13|plain)-4k$/; danelaw(@_, 'uring', workers => 2) },
 	'nginx' => \&nginx,
 	'stunnel' => \&stunnel,
 	'haproxy' => \&haproxy,
@@ -30,8 +31,8 @@ my %start = (
 );
 
 sub start {
-	my ($class, $key, @names) = @_;
-	my $self = bless { sink => Bench::Group->new('sink'), list => [] }, $class;
+	my ($class, $key, $many, @names) = @_;
+	my $self = bless { many => $many, sink => Bench::Group->new('sink'), list => [] }, $class;
 	my $port = 2510;
 	$self->{chain} = certificate($key);
 	unlink glob("$Bench::run/*.log");
@@ -109,10 +110,23 @@ sub fetch {
 }
 
 sub danelaw {
-	my ($self, $s, $io, $top, $listener, $limits) = @_;
-	my %names = (names($self, $s), IO => $io, TOP => $top || '', LISTENER => $listener || '', LIMITS => $limits || '');
+	my ($self, $s, $io, %more) = @_;
+	my $workers = $more{workers} || 1;
+	my ($top, $more) = $self->{many} ? many_certificates($self->{many}) : ('', '');
+	my %names = (names($self, $s), IO => $io, WORKERS => $workers, CERTIFICATES => $more, TOP => $top . ($more{top} || ''),
+		LISTENER => $more{listener} || '', LIMITS => $more{limits} || '');
 	my $conf = Bench::fill('peers/danelaw.conf', "$names{TMP}/danelaw.conf", %names);
-	$s->{group}->spawn(0, "$Bench::B/danelawd", '-c', $conf);
+	$s->{group}->spawn($workers == 1 ? 0 : '0,1', "$Bench::B/danelawd", '-c', $conf);
+}
+
+# Beside the one that is served: sections, and their names for the listener's list.
+sub many_certificates {
+	my ($count) = @_;
+	my $dir = POSIX::getcwd() . "/$Bench::run/certs";
+	mkdir $dir;
+	Bench::shell("$Bench::B/tests/bench/certs", $dir, $count) unless -e "$dir/" . ($count - 1) . '.pem';
+	my $sections = join '', map { "certificate \"c$_\" { chain = \"$dir/$_.pem\" key = \"$dir/$_.pem\" }\n" } 0 .. $count - 1;
+	return ($sections, join '', map { ", \"c$_\"" } 0 .. $count - 1);
 }
 
 # With a listener that asks some clients, and a name server that knows what the generator's publishes.
@@ -120,9 +134,9 @@ sub judging {
 	my ($self, $s, $mode, $cache) = @_;
 	my %names = names($self, $s);
 	my $dns = dns($self, $names{TMP});
-	danelaw($self, $s, 'uring', "dns { trust-anchor = \"$dns->{anchor}\" forwarders = { \"$dns->{address}\" } " .
+	danelaw($self, $s, 'uring', top => "dns { trust-anchor = \"$dns->{anchor}\" forwarders = { \"$dns->{address}\" } " .
 		"probe-secure = \"client.example\" }\npolicy \"others\" { networks = { \"192.0.2.0/24\" } client-dane = require }",
-		"client-dane = $mode\npolicies = { \"others\" }", "client-cache = $cache");
+		listener => "client-dane = $mode\npolicies = { \"others\" }", limits => "client-cache = $cache");
 	$self->{dns} ||= $dns;
 }
 

@@ -3,7 +3,8 @@
 # The benchmark: figures beside peers in one run (docs/performance.md).
 #   make bench BENCH_CASES="tls13-4k plain-4k" BENCH_ROUNDS=3 BENCH_SUBJECTS="danelaw nginx"
 
-BENCH_BIN := $(B)/tests/bench/load $(B)/tests/bench/sink $(B)/tests/bench/floor $(B)/tests/bench/syscalls
+BENCH_BIN := $(B)/tests/bench/load $(B)/tests/bench/sink $(B)/tests/bench/floor $(B)/tests/bench/syscalls \
+	     $(B)/tests/bench/certs
 BENCH_CASES ?=
 BENCH_ROUNDS ?=
 BENCH_SUBJECTS ?=

@@ -12,7 +12,7 @@
 
 #include <linux/types.h>
 
-#define FRONT_ABI 6
+#define FRONT_ABI 7
 
 enum {
 	FRONT_VIPS_MAX = 16384,
@@ -225,8 +225,8 @@ _Static_assert(sizeof(struct rule) == 64, "rule");
 
 /*
  * The bulk lists, two sets in one map each: one is read while the other is filled.
- * IPv4, where a look-up costs the same for ten prefixes as for a million:
- * list4_top[list_top_slot()] -> list4_net{set, first 24 bits} -> list4_host[place] -> list4_rule[number].
+ * IPv4, where a look-up costs the same for ten prefixes as for a million, since it loads and never searches:
+ * list4_top[list_top_slot()] -> list4_mid[the same] -> list4_net[place] -> list4_host[place] -> list4_rule[number].
  * Places and numbers of set 1 come behind all of set 0's; numbers count from 1, 0 is none.
  */
 static inline __u32 list_top_slot(__u32 set, __u32 first16)
@@ -236,16 +236,21 @@ static inline __u32 list_top_slot(__u32 set, __u32 first16)
 enum { LIST_TOP_SLOTS = 2 * 65536 };
 struct list_top {
 	__u32 rule; /* of a prefix up to /16 that covers these 65,536 addresses */
-	__u32 more; /* 1: list4_net knows prefixes in here */
+	__u32 more; /* 1: list4_mid knows longer prefixes in here; else it is not to be looked at */
 };
-struct list_net_key {
-	__u32 set;
-	__u32 first24; /* 192.0.2.0/24 is 0xc00002 */
+/* Which of 256 there are, and where: the one of bit i is at first, and before it those of the bits below i. */
+struct list_bits {
+	__u64 bits[4];
+	__u32 first;	/* place of the lowest; the others follow in order */
+	__u8 before[4]; /* how many the words of bits before this one have (the first: 0) */
+};
+struct list_mid {
+	struct list_bits nets; /* the /24s in which there are prefixes longer than /16, in list4_net */
 };
 struct list_net {
-	__u64 hosts[4];	  /* a bit an address that a prefix longer than /24 covers */
-	__u32 first_host; /* place in list4_host of the lowest of them; the others follow in order */
-	__u32 rule;	  /* of a prefix of /17 to /24 that covers all 256 */
+	struct list_bits hosts; /* the addresses that a prefix longer than /24 covers, in list4_host */
+	__u32 rule;		/* of a prefix of /17 to /24 that covers all 256 */
+	__u32 zero;
 };
 struct listed {
 	__u64 hits;
@@ -263,7 +268,8 @@ struct list6_key {
 	__u8 zero[3];
 };
 _Static_assert(sizeof(struct list6_key) == 24, "list6");
-_Static_assert(sizeof(struct list_top) == 8 && sizeof(struct list_net) == 40 && sizeof(struct listed) == 64, "list4");
+_Static_assert(sizeof(struct list_top) == 8 && sizeof(struct list_mid) == 40 && sizeof(struct list_net) == 48 &&
+		       sizeof(struct listed) == 64, "list4");
 
 /* events: a ring of samples of dropped packets, in the order of their time; a full ring takes no more */
 enum { EVENT_BYTES = 128, EVENT_RING_BYTES = 1 << 18 };

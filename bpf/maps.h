@@ -156,16 +156,10 @@ LIST_MAP(allow_list);
 	} name SEC(".maps")
 
 LIST_ARRAY(list4_top, LIST_TOP_SLOTS, struct list_top);
+LIST_ARRAY(list4_mid, LIST_TOP_SLOTS, struct list_mid);
+LIST_ARRAY(list4_net, 2 * FRONT_LIST_DEFAULT, struct list_net);
 LIST_ARRAY(list4_host, 2 * FRONT_LIST_DEFAULT, __u32);
 LIST_ARRAY(list4_rule, 2 * FRONT_LIST_DEFAULT, struct listed);
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 2 * FRONT_LIST_DEFAULT);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct list_net_key);
-	__type(value, struct list_net);
-} list4_net SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -249,9 +249,10 @@ static void size_maps(struct front_bpf *skel, const struct front_settings *set)
 
 static int map_lists(struct front *f, struct front_bpf *skel, struct front_err err)
 {
-	int code = front_map_list4(&f->list4, front_keep(skel->maps.list4_net), bpf_map__fd(skel->maps.list4_top),
-				   bpf_map__fd(skel->maps.list4_host), bpf_map__fd(skel->maps.list4_rule),
-				   bpf_map__max_entries(skel->maps.list4_rule) / 2);
+	const struct list4_maps maps = { .top = bpf_map__fd(skel->maps.list4_top), .mid = bpf_map__fd(skel->maps.list4_mid),
+					 .net = bpf_map__fd(skel->maps.list4_net), .host = bpf_map__fd(skel->maps.list4_host),
+					 .rule = bpf_map__fd(skel->maps.list4_rule) };
+	int code = front_map_list4(&f->list4, &maps, bpf_map__max_entries(skel->maps.list4_rule) / 2);
 
 	f->list6 = front_keep(skel->maps.list6);
 	f->allow_list = front_keep(skel->maps.allow_list);
@@ -444,7 +445,7 @@ static struct front *front_new(const struct front_settings *set)
 	}
 	f->steer_link = f->verified = f->blocked = -1;
 	f->vips = f->vip_ports = f->front_config = f->front_stats = f->front_also = -1;
-	f->list4.net = f->list6 = f->allow_list = f->allow4 = f->allow6 = -1;
+	f->list6 = f->allow_list = f->allow4 = f->allow6 = -1;
 	f->steer_state = f->cpu_worker = f->sockets = f->workers = f->steer_stats = -1;
 	f->cookies = FRONT_COOKIES_NONE;
 	f->cookie_keys = f->cookie_stats = f->flood = f->watch_prog = -1;

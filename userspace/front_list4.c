@@ -3,8 +3,9 @@
  * Compiles the bulk deny list of IPv4 into the shape that bpf/lists.h reads.
  *
  * Prefixes up to /16 go into the table of first 16 bits; the longer ones are cut or joined to /24s ("pieces"),
- * sorted, and each /24 becomes one entry of a hash: a rule for all of it, and a bit and a place for each of its
- * addresses that a longer prefix covers.  Where prefixes overlap the longest one's rule counts the hit.
+ * sorted, and each /24 becomes one element of list4_net: a rule for all of it, and a bit and a place for each of its
+ * addresses that a longer prefix covers.  The /24s of each /16 stand one behind the other, and list4_mid has a bit
+ * for each of them.  Where prefixes overlap the longest one's rule counts the hit.
  */
 #include "userspace/front_parts.h"
 
@@ -12,9 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
-enum { TOPS = 65536, BATCH = 4096 };
+enum { TOPS = 65536 };
 
 struct piece {
 	uint32_t first24;
@@ -35,26 +35,30 @@ static void *map_array(int fd, size_t entries, size_t stride)
 	return at == MAP_FAILED ? NULL : at;
 }
 
-int front_map_list4(struct list4 *list, int net, int top, int host, int rule, size_t entries)
+int front_map_list4(struct list4 *list, const struct list4_maps *maps, size_t entries)
 {
-	list->net = net;
 	list->entries = entries;
-	list->top = map_array(top, LIST_TOP_SLOTS, sizeof(*list->top));
-	list->host = map_array(host, 2 * entries, sizeof(*list->host));
-	list->rule = map_array(rule, 2 * entries, sizeof(*list->rule));
-	return list->top && list->host && list->rule ? 0 : -errno;
+	list->top = map_array(maps->top, LIST_TOP_SLOTS, sizeof(*list->top));
+	list->mid = map_array(maps->mid, LIST_TOP_SLOTS, sizeof(*list->mid));
+	list->net = map_array(maps->net, 2 * entries, sizeof(*list->net));
+	list->host = map_array(maps->host, 2 * entries, sizeof(*list->host));
+	list->rule = map_array(maps->rule, 2 * entries, sizeof(*list->rule));
+	return list->top && list->mid && list->net && list->host && list->rule ? 0 : -errno;
+}
+
+static void unmap_array(void *at, size_t entries, size_t stride)
+{
+	if (at)
+		munmap(at, entries * stride);
 }
 
 void front_unmap_list4(struct list4 *list)
 {
-	if (list->top)
-		munmap(list->top, LIST_TOP_SLOTS * sizeof(*list->top));
-	if (list->host)
-		munmap(list->host, 2 * list->entries * sizeof(*list->host));
-	if (list->rule)
-		munmap(list->rule, 2 * list->entries * sizeof(*list->rule));
-	if (list->net >= 0)
-		close(list->net);
+	unmap_array(list->top, LIST_TOP_SLOTS, sizeof(*list->top));
+	unmap_array(list->mid, LIST_TOP_SLOTS, sizeof(*list->mid));
+	unmap_array(list->net, 2 * list->entries, sizeof(*list->net));
+	unmap_array(list->host, 2 * list->entries, sizeof(*list->host));
+	unmap_array(list->rule, 2 * list->entries, sizeof(*list->rule));
 }
 
 static bool add_piece(struct pieces *pieces, struct piece piece)
@@ -87,7 +91,6 @@ static bool place_prefix(struct list_top *top, uint8_t *lens, struct pieces *pie
 		}
 		return true;
 	}
-	top[ip >> 16].more = 1;
 	n = len < 24 ? 1u << (24 - len) : 1;
 	for (i = 0; i < n; i++)
 		if (!add_piece(pieces, (struct piece){ (ip >> 8) + i, ip, rule, len }))
@@ -104,17 +107,30 @@ static int by_place(const void *a, const void *b)
 	return (int)x->len - (int)y->len; /* the longest last, so that it wins */
 }
 
-/* Where the hosts of /24s go: one after the other; those beyond the room are counted, not written. */
-struct hosts {
-	uint64_t *at;
+/* Elements of one array of a set, written one after the other; those beyond the room are counted, not written. */
+struct run {
 	size_t first, count, room;
 };
 
+/* Counts one more; its place, or SIZE_MAX. */
+static size_t one_more(struct run *run)
+{
+	return run->count++ < run->room ? run->first + run->count - 1 : SIZE_MAX;
+}
+
+static void set_bit(struct list_bits *b, uint32_t i)
+{
+	b->bits[i >> 6] |= 1ull << (i & 63);
+	for (uint32_t word = (i >> 6) + 1; word < 4; word++)
+		b->before[word]++;
+}
+
 /* The pieces of one /24, as many as are returned. */
-static size_t fill_net(const struct piece *at, const struct piece *end, struct list_net *net, struct hosts *hosts)
+static size_t fill_net(const struct piece *at, const struct piece *end, struct list_net *net, uint64_t *out, struct run *hosts)
 {
 	uint32_t rules[256] = { 0 }, i;
 	const struct piece *p = at;
+	size_t place;
 
 	memset(net, 0, sizeof(*net));
 	for (; p < end && p->first24 == at->first24; p++) {
@@ -125,113 +141,43 @@ static size_t fill_net(const struct piece *at, const struct piece *end, struct l
 		for (i = 0; i < 1u << (32 - p->len); i++)
 			rules[(p->ip & 255) + i] = p->rule;
 	}
-	net->first_host = (uint32_t)(hosts->first + hosts->count);
+	net->hosts.first = (uint32_t)(hosts->first + hosts->count);
 	for (i = 0; i < 256; i++) {
 		if (!rules[i])
 			continue;
-		net->hosts[i >> 6] |= 1ull << (i & 63);
-		if (hosts->count < hosts->room)
-			hosts->at[hosts->first + hosts->count] = rules[i];
-		hosts->count++;
+		set_bit(&net->hosts, i);
+		place = one_more(hosts);
+		if (place != SIZE_MAX)
+			out[place] = rules[i];
 	}
 	return (size_t)(p - at);
 }
 
-struct net_keys {
-	struct list_net_key *at;
-	uint32_t count, room;
-};
-
-/* Adds those of a batch that belong to the set. */
-static bool collect(struct net_keys *keys, const struct list_net_key *batch, uint32_t n, uint32_t set)
-{
-	struct list_net_key *more;
-
-	if (keys->count + n > keys->room) {
-		keys->room = keys->room * 2 + n;
-		more = realloc(keys->at, keys->room * sizeof(*more));
-		if (!more)
-			return false;
-		keys->at = more;
-	}
-	for (uint32_t i = 0; i < n; i++)
-		if (batch[i].set == set)
-			keys->at[keys->count++] = batch[i];
-	return true;
-}
-
-static int find_nets(int map, uint32_t set, struct net_keys *keys)
-{
-	struct list_net_key *batch = calloc(BATCH, sizeof(*batch));
-	struct list_net *nets = calloc(BATCH, sizeof(*nets));
-	uint32_t at, count, *from = NULL;
-	int code = batch && nets ? 0 : -ENOMEM;
-
-	while (!code) {
-		count = BATCH;
-		if (bpf_map_lookup_batch(map, from, &at, batch, nets, &count, NULL))
-			code = errno == ENOENT ? 1 : -errno; /* the last batch comes with ENOENT */
-		if (code >= 0 && !collect(keys, batch, count, set))
-			code = -ENOMEM;
-		from = &at;
-	}
-	free(batch);
-	free(nets);
-	return code < 0 ? code : 0;
-}
-
-static int empty_nets(int map, uint32_t set)
-{
-	struct net_keys keys = { 0 };
-	uint32_t done, n;
-	int code = find_nets(map, set, &keys);
-
-	for (done = 0; !code && done < keys.count; done += n) {
-		n = keys.count - done < BATCH ? keys.count - done : BATCH;
-		if (bpf_map_delete_batch(map, keys.at + done, &n, NULL))
-			code = -errno;
-	}
-	free(keys.at);
-	return code;
-}
-
-static int put_nets(int map, const struct list_net_key *keys, const struct list_net *nets, uint32_t count)
-{
-	uint32_t done, n;
-
-	for (done = 0; done < count; done += n) {
-		n = count - done < BATCH ? count - done : BATCH;
-		if (bpf_map_update_batch(map, keys + done, nets + done, &n, NULL))
-			return -errno;
-	}
-	return 0;
-}
-
 static int write_pieces(struct list4 *out, uint32_t set, struct pieces *pieces, struct front_err err)
 {
-	struct list_net_key *keys = calloc(pieces->count + 1, sizeof(*keys));
-	struct list_net *nets = calloc(pieces->count + 1, sizeof(*nets));
-	struct hosts hosts = { out->host, set * out->entries, 0, out->entries };
-	size_t i, n = 0;
-	int code = -ENOMEM;
+	struct run nets = { set * out->entries, 0, out->entries }, hosts = nets;
+	struct list_net net;
+	size_t i, place;
 
-	if (!keys || !nets)
-		goto out;
 	if (pieces->count)
 		qsort(pieces->at, pieces->count, sizeof(*pieces->at), by_place);
-	for (i = 0; i < pieces->count; n++) {
-		keys[n] = (struct list_net_key){ set, pieces->at[i].first24 };
-		i += fill_net(pieces->at + i, pieces->at + pieces->count, &nets[n], &hosts);
+	for (i = 0; i < pieces->count;) {
+		uint32_t first24 = pieces->at[i].first24, slot = list_top_slot(set, first24 >> 8);
+
+		if (!out->top[slot].more) {
+			out->top[slot].more = 1;
+			out->mid[slot] = (struct list_mid){ .nets.first = (uint32_t)(nets.first + nets.count) };
+		}
+		set_bit(&out->mid[slot].nets, first24 & 255);
+		place = one_more(&nets);
+		i += fill_net(pieces->at + i, pieces->at + pieces->count, &net, out->host, &hosts);
+		if (place != SIZE_MAX)
+			out->net[place] = net;
 	}
-	if (hosts.count > out->entries || n > out->entries)
-		code = front_fail(err, -E2BIG, "the deny list covers %zu networks of /24 and %zu single addresses; there is room for "
-				  "%zu of each (list-entries); the old list stays", n, hosts.count, out->entries);
-	else
-		code = put_nets(out->net, keys, nets, (uint32_t)n);
-out:
-	free(keys);
-	free(nets);
-	return code;
+	if (hosts.count > out->entries || nets.count > out->entries)
+		return front_fail(err, -E2BIG, "the deny list covers %zu networks of /24 and %zu single addresses; there is room for "
+				  "%zu of each (list-entries); the old list stays", nets.count, hosts.count, out->entries);
+	return 0;
 }
 
 static void write_rule(struct listed *rule, const struct list_entry *entry)
@@ -276,10 +222,8 @@ static int place_all(struct list4 *out, uint32_t set, const struct list *list, s
 int front_fill_list4(struct list4 *out, uint32_t set, const struct list *list, struct front_err err)
 {
 	struct pieces pieces = { 0 };
-	int code = empty_nets(out->net, set);
+	int code = place_all(out, set, list, &pieces, err);
 
-	if (!code)
-		code = place_all(out, set, list, &pieces, err);
 	if (!code)
 		code = write_pieces(out, set, &pieces, err);
 	free(pieces.at);

@@ -41,8 +41,9 @@ struct list {
 
 /* The maps of the bulk list of IPv4; the arrays are mapped, list4_host in steps of 8 bytes (as arrays are kept). */
 struct list4 {
-	int net;
 	struct list_top *top;
+	struct list_mid *mid;
+	struct list_net *net;
 	uint64_t *host;
 	struct listed *rule;
 	size_t entries; /* of a set; the maps have room for two */
@@ -96,7 +97,11 @@ extern const struct front_count_map front_count_maps[FRONT_COUNT_MAPS];
 int front_add_counts(int map, uint64_t *counts, size_t rows);
 
 /* --- front_list4.c --- */
-int front_map_list4(struct list4 *list, int net, int top, int host, int rule, size_t entries);
+/* The descriptors of list4_… */
+struct list4_maps {
+	int top, mid, net, host, rule;
+};
+int front_map_list4(struct list4 *list, const struct list4_maps *maps, size_t entries);
 void front_unmap_list4(struct list4 *list);
 /* Compiles the IPv4 prefixes of the list into the spare set. */
 int front_fill_list4(struct list4 *out, uint32_t set, const struct list *list, struct front_err err);

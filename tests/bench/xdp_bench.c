@@ -38,7 +38,7 @@ static const struct bench_case {
 	{ "xdp-not-ours", { .dport = 443, .flags = 16 }, 10, 2, 2 },
 	{ "xdp-not-ours-v6", { .v6 = true, .dport = 443, .flags = 16 }, 10, 2, -1 },
 	{ "xdp-denied", { .src = "203.0.113.9" }, 10, 1, 1 },
-	{ "xdp-denied-10", { .src = "100.0.0.1" }, 10, 1, -1 },
+	{ "xdp-denied-10", { .src = "100.0.0.1" }, 10, 1, 1 },
 	{ "xdp-denied-100k", { .src = "100.0.0.1" }, 100000, 1, 1 },
 	{ "xdp-established", { .flags = 16, .payload = 1000 }, 100000, 2, -1 },
 	{ "xdp-syn-admitted", { 0 }, 10, 2, -1 },

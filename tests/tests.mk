@@ -13,6 +13,7 @@ UNIT    := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*_test.c))
 PACKETS := $(patsubst %.c,$(B)/%,$(wildcard tests/packets/*_test.c))
 FUZZ    := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_TAP := tests/fuzz/run.sh
+VALGRIND_TAP := tests/unit/valgrind.sh
 LABTESTS := $(sort $(wildcard tests/lab/[0-9]*.sh))
 HOUSE   := $(sort $(wildcard tests/house/*.sh))
 FUZZ_SECONDS ?= 600
@@ -42,14 +43,14 @@ tests: $(UNIT) $(PACKETS)
 check-unit: $(UNIT)
 	$(Q)tests/run $(UNIT)
 
-# Everything: unit tests plain and under ASan and UBSan, packets, house, lab; built by both compilers.
+# Everything: unit tests plain, under ASan and UBSan, and some under valgrind, packets, house, lab; built by both compilers.
 check:
 	$(Q)$(MAKE) --no-print-directory deps
 	$(Q)$(MAKE) --no-print-directory -j2 all tests
 	$(Q)$(MAKE) --no-print-directory -j2 B=$(B)/san SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined" all tests
 	$(Q)$(MAKE) --no-print-directory -j2 B=$(B)/clang CC=$(CLANG) all tests
 	$(Q)$(MAKE) --no-print-directory -j2 fuzzers
-	$(Q)tests/run $(UNIT) $(PACKETS) $(UNIT:$(B)/%=$(B)/san/%) $(FUZZ_TAP) $(HOUSE) $(LABTESTS)
+	$(Q)tests/run $(UNIT) $(PACKETS) $(UNIT:$(B)/%=$(B)/san/%) $(VALGRIND_TAP) $(FUZZ_TAP) $(HOUSE) $(LABTESTS)
 
 .PHONY: fuzzers
 fuzzers: $(FUZZ)

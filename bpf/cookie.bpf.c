@@ -178,7 +178,7 @@ int cookie(struct __sk_buff *skb)
 	if (skb->data + HEADERS_MAX > skb->data_end) /* headers may stand in another buffer */
 		bpf_skb_pull_data(skb, skb->len < HEADERS_MAX ? skb->len : HEADERS_MAX);
 	if (parse_packet(skb, &p) == PARSED_TCP) {
-		segment_of(&p, &g);
+		segment_of(&p, 0, &g);
 		reason = look(skb, &g);
 	}
 	count(reason);

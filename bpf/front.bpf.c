@@ -207,15 +207,14 @@ static __always_inline int check_limits(const struct address *from, const struct
  */
 static __always_inline int check_answer(const struct segment *g, const struct front_config *config)
 {
-	__u64 now = bpf_ktime_get_coarse_ns();
 	int reason;
 
 	if ((g->flags & (TCP_ACK | TCP_RST | TCP_SYN)) != TCP_ACK)
 		return REASON_flood_segment;
 	if ((config->cookie_path != COOKIE_PATH_OWN || cookie_answered(g) < 0) && !kernel_cookie_answered(g))
 		return REASON_cookie_invalid;
-	reason = check_limits(&g->source, config, now);
-	if (reason != GO_ON && check_known(&g->source, config, now) == GO_ON)
+	reason = check_limits(&g->source, config, g->now);
+	if (reason != GO_ON && check_known(&g->source, config, g->now) == GO_ON)
 		return reason;
 	return config->cookie_full ? BY_RESET : REASON_cookie_valid;
 }
@@ -245,7 +244,6 @@ __noinline int flood_segment(struct xdp_md *ctx, const struct segment *g)
  */
 __noinline int flood_syn(const struct segment *g)
 {
-	__u64 now = bpf_ktime_get_coarse_ns();
 	struct front_config *config;
 	__u32 zero = 0;
 	int reason;
@@ -253,10 +251,10 @@ __noinline int flood_syn(const struct segment *g)
 	config = bpf_map_lookup_elem(&front_config, &zero);
 	if (!g || !config)
 		return REASON_error_config;
-	reason = check_known(&g->source, config, now);
+	reason = check_known(&g->source, config, g->now);
 	if (reason != GO_ON)
 		return reason;
-	if (config->blocked_used && is_blocked(&g->source, now))
+	if (config->blocked_used && is_blocked(&g->source, g->now))
 		return REASON_limit_connections;
 	if (g->fragment)
 		return REASON_flood_fragment;
@@ -267,13 +265,13 @@ __noinline int flood_syn(const struct segment *g)
  * What is different while a flood lasts; GO_ON for a SYN: no cookie can be made.  Answers are made from here, and
  * not where they are decided, since 512 bytes of stack are all there are for the functions in a row.
  */
-static __always_inline int check_in_flood(struct xdp_md *ctx, const struct packet *p, _Bool syn)
+static __always_inline int check_in_flood(struct xdp_md *ctx, const struct packet *p, _Bool syn, __u64 now)
 {
 	struct answer answer = { 0 };
 	struct segment g;
 	int reason;
 
-	segment_of(p, &g);
+	segment_of(p, now, &g);
 	reason = syn ? flood_syn(&g) : flood_segment(ctx, &g);
 	if (reason != BY_COOKIE && reason != BY_RESET)
 		return reason;
@@ -309,7 +307,7 @@ static __always_inline int check_connection(struct xdp_md *ctx, const struct pac
 	flood = in_flood(now);
 	if (syn)
 		flood = config->cookie_path && (flood || config->cookie_always);
-	reason = flood ? check_in_flood(ctx, p, syn) : GO_ON;
+	reason = flood ? check_in_flood(ctx, p, syn, now) : GO_ON;
 	if (reason != GO_ON)
 		return reason;
 	return syn ? check_syn(from, config, now) : REASON_established;

@@ -18,9 +18,10 @@ struct segment {
 	__u32 ip_at;	 /* in the frame */
 	__u32 tcp_at;
 	__u32 tcp_length; /* of the header, with options */
+	__u64 now;	  /* by the clock of ticks (bpf_ktime_get_coarse_ns()), where it was asked: each time is 9 ns */
 };
 
-static __always_inline void segment_of(const struct packet *p, struct segment *g)
+static __always_inline void segment_of(const struct packet *p, __u64 now, struct segment *g)
 {
 	keep_address(p, p->source, 0, &g->source);
 	keep_address(p, p->dest, bpf_ntohs(p->port_be), &g->dest);
@@ -33,6 +34,7 @@ static __always_inline void segment_of(const struct packet *p, struct segment *g
 	g->ip_at = p->ip - (void *)p->eth;
 	g->tcp_at = (void *)p->tcp - (void *)p->eth;
 	g->tcp_length = p->tcp->doff * 4;
+	g->now = now;
 }
 
 /* The socket that the kernel finds for it, of whatever state; to be released. */

@@ -73,6 +73,7 @@ static __always_inline void fill_tcp(struct tcphdr *tcp, __be32 *options, const 
 static __always_inline _Bool put_frame(struct xdp_md *ctx, __u32 at, void *body, __u32 length, __u32 room)
 {
 	__u32 put;
+	int grow;
 	struct ethhdr *eth;
 	__u8 mac[ETH_ALEN];
 
@@ -84,7 +85,8 @@ static __always_inline _Bool put_frame(struct xdp_md *ctx, __u32 at, void *body,
 	barrier_var(put);
 	if (put < 1)
 		return 0;
-	if (bpf_xdp_adjust_tail(ctx, (int)(at + put) - (int)bpf_xdp_get_buff_len(ctx)))
+	grow = (int)(at + put) - (int)bpf_xdp_get_buff_len(ctx);
+	if (grow && bpf_xdp_adjust_tail(ctx, grow))
 		return 0;
 	eth = (void *)(long)ctx->data;
 	if ((void *)(eth + 1) > (void *)(long)ctx->data_end)
@@ -221,9 +223,9 @@ static __always_inline void put_options(struct answer *a, const struct tcp_seen 
  * The kernel's cookies keep window scale and SACK in the low bits of the timestamp, which must not be ahead of its
  * clock (cookie_init_timestamp()): the peer would drop what the connection then says as older.
  */
-static __always_inline __u32 kernel_timestamp(const struct tcp_seen *seen)
+static __always_inline __u32 kernel_timestamp(const struct segment *g, const struct tcp_seen *seen)
 {
-	__u32 now = bpf_ktime_get_ns() / 1000000, value;
+	__u32 now = g->now / 1000000, value; /* the last tick's: a few ms behind that clock, if any */
 
 	value = (now & ~63u) | seen->wscale | (seen->sack ? 16 : 0);
 	return value > now ? value - 64 : value;
@@ -233,15 +235,15 @@ static __always_inline __u32 kernel_timestamp(const struct tcp_seen *seen)
 static __always_inline _Bool kernel_cookie(const struct segment *g, struct tcp_seen *seen, __u32 *seq)
 {
 	__u32 length = sizeof(struct tcphdr) + (seen->length & 63);
-	struct ipv6hdr ip6 = { .version = 6 };
-	struct iphdr ip4 = { .version = 4 };
 	__s64 value;
 
 	if (g->source.v4) {
-		ip4.saddr = g->source.ip4[3];
-		ip4.daddr = g->dest.ip4[3];
+		struct iphdr ip4 = { .version = 4, .saddr = g->source.ip4[3], .daddr = g->dest.ip4[3] };
+
 		value = bpf_tcp_raw_gen_syncookie_ipv4(&ip4, (void *)seen->header, length);
 	} else {
+		struct ipv6hdr ip6 = { .version = 6 };
+
 		__builtin_memcpy(&ip6.saddr, g->source.ip4, 16);
 		__builtin_memcpy(&ip6.daddr, g->dest.ip4, 16);
 		value = bpf_tcp_raw_gen_syncookie_ipv6(&ip6, (void *)seen->header, length);
@@ -303,7 +305,7 @@ __noinline int make_cookie(struct xdp_md *ctx, const struct segment *g, struct a
 	} else {
 		if (!kernel_cookie(g, &seen, &a->seq))
 			return 0;
-		tsval = kernel_timestamp(&seen);
+		tsval = kernel_timestamp(g, &seen);
 	}
 	a->flags = SYN_ACK_BYTE;
 	a->ack = g->seq + 1; /* data in a SYN is not kept, the peer sends it again */

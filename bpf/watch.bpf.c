@@ -99,7 +99,7 @@ int watch(struct xdp_md *ctx)
 	if (parse_packet(ctx, &p) != PARSED_TCP || (void *)(p.eth + 1) > p.end)
 		return WATCH_NONE;
 	__builtin_memcpy(&slot, p.eth->h_source, sizeof(slot));
-	segment_of(&p, &g);
+	segment_of(&p, 0, &g);
 	if (slot == WATCH_BY_PACKET)
 		return look_after_found(ctx, &g, p.eth->h_dest[0]);
 	return look_after_place(&g, slot, p.eth->h_dest[0]);

@@ -8,7 +8,8 @@
  * machine's.  Subjects take turns, so that a
  * change in the machine's speed meets all alike.  The front is set up as it would be in service: limits on, a
  * rule made by hand, and as many listed prefixes as the case says.  xdp-syn-cookie is a flood: the SYN of Linux is
- * answered by a cookie of our own (-v6, and -kernel: the kernel's).  At the end, on lines that begin with "#": what each
+ * answered by a cookie of our own (-v6, and -kernel: the kernel's, where subject "floor" is a program that does
+ * nothing but have the kernel make the cookie).  At the end, on lines that begin with "#": what each
  * program is to the verifier, instructions and how many of them it looked at.
  */
 #include <bpf/bpf.h>
@@ -184,6 +185,36 @@ static int load_restore(const uint8_t *frame, size_t len, int calls, int slot)
 	return bpf_prog_load(BPF_PROG_TYPE_XDP, "restore", "GPL", code, n, &opts);
 }
 
+/*
+ * What the kernel's cookie costs by itself: a program that asks for the one of this SYN of IPv4 and drops.  Nothing
+ * that answers with the kernel's cookies can be faster.
+ */
+static int load_floor(const uint8_t *frame, size_t len)
+{
+	enum { ETH = 14, IP = 20 };
+	struct bpf_insn code[64] = { 0 };
+	int tcp = (int)len - ETH - IP, n = 0, at;
+
+	for (at = 0; at < IP + tcp; at += 4) {
+		int word;
+
+		memcpy(&word, frame + ETH + at, 4);
+		code[n++] = (struct bpf_insn){ .code = BPF_ST | BPF_MEM | BPF_W, .dst_reg = 10, .off = (short)(at - IP - tcp), .imm = word };
+	}
+	code[n++] = (struct bpf_insn){ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 1, .src_reg = 10 };
+	code[n++] = (struct bpf_insn){ .code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = 1, .imm = -IP - tcp };
+	code[n++] = (struct bpf_insn){ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 2, .src_reg = 10 };
+	code[n++] = (struct bpf_insn){ .code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = 2, .imm = -tcp };
+	code[n++] = (struct bpf_insn){ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 3, .imm = tcp };
+	code[n++] = (struct bpf_insn){ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_tcp_raw_gen_syncookie_ipv4 };
+	code[n++] = (struct bpf_insn){ .code = BPF_JMP | BPF_JSGE | BPF_K, .dst_reg = 0, .imm = 0, .off = 2 };
+	code[n++] = (struct bpf_insn){ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 0 }; /* aborted: none was made */
+	code[n++] = (struct bpf_insn){ .code = BPF_JMP | BPF_EXIT };
+	code[n++] = (struct bpf_insn){ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 1 };
+	code[n++] = (struct bpf_insn){ .code = BPF_JMP | BPF_EXIT };
+	return bpf_prog_load(BPF_PROG_TYPE_XDP, "floor", "GPL", code, (size_t)n, NULL);
+}
+
 static void open_restored(struct restored *r, const uint8_t *frame, size_t len)
 {
 	int calls = bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "calls", 4, 4, 2, NULL), i;
@@ -256,23 +287,32 @@ static void put_options(uint8_t *frame, size_t len)
 static void run_flood(const struct bench_case *c)
 {
 	static const uint8_t key[16] = { 1 };
-	uint32_t samples[ROUNDS], bare[ROUNDS];
+	uint32_t samples[ROUNDS], bare[ROUNDS], floor[ROUNDS];
 	uint8_t frame[PACKET_MAX];
 	size_t len = packet_build(&c->spec, frame);
 	struct restored restored;
+	int floor_prog;
 
 	if (c->flood == FRONT_COOKIES_OWN)
 		front_set_cookie_key(front, 1, key, false), front_set_cookie_epoch(front, 1);
 	put_options(frame, len);
 	open_restored(&restored, frame, len);
+	floor_prog = c->flood == FRONT_COOKIES_KERNEL ? load_floor(frame, len) : -1;
 	set_flood(true);
 	for (int round = 0; round < ROUNDS; round++) {
 		samples[round] = measure(restored.prog[0], frame, len, c->verdict);
 		bare[round] = measure(restored.prog[1], frame, len, 1);
 		samples[round] -= bare[round] < samples[round] ? bare[round] : samples[round];
+		if (floor_prog < 0)
+			continue;
+		floor[round] = measure(floor_prog, frame, len, 1);
+		bare[round] = measure(empty_prog, frame, len, 1);
+		floor[round] -= bare[round] < floor[round] ? bare[round] : floor[round];
 	}
 	set_flood(false);
 	print(c->name, "danelaw", samples);
+	if (floor_prog >= 0)
+		print(c->name, "floor", floor);
 }
 
 static void tell_program(const char *name)

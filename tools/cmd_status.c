@@ -40,6 +40,7 @@ static void print_status(const json_t *s)
 	else
 		print_line("validation", "not used: no policy needs DNSSEC");
 	print_sessions(json_object_get(s, "sessions"));
+	print_line("kernel TLS", ctl_text(s, "kernel_tls"));
 	print_line("log level", ctl_text(s, "log_level"));
 }
 

@@ -144,6 +144,8 @@ static enum command_result on_starttls(struct session *s, const struct heard *h)
 		tls_free(tls);
 		return end(s, END_internal, REPLY_COUNT);
 	}
+	if (s->listener->splices)
+		tls_kernel_keep(tls);
 	leg_start_tls(&s->client, tls);
 	return COMMAND_TLS;
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "userspace/log.h"
+#include "userspace/tls_ktls.h"
 
 #define SOON 10000
 
@@ -83,11 +84,11 @@ void control_status(struct control_request *r)
 	char why[1024];
 	bool healthy = daemon_healthy(d, why, sizeof(why));
 
-	control_reply(r, json_pack("{s:s, s:i, s:s, s:s?, s:I, s:b, s:o, s:s, s:s, s:i, s:s?, s:s, s:o, s:o, s:o}",
+	control_reply(r, json_pack("{s:s, s:i, s:s, s:s?, s:I, s:b, s:o, s:s, s:s, s:i, s:s?, s:s, s:o, s:o, s:o, s:s}",
 				   "version", DANELAW_VERSION, "pid", (int)getpid(), "hostname", daemon_config(d)->hostname,
 				   "config", daemon_config(d)->file, "uptime_ms", (json_int_t)daemon_uptime_ms(d), "healthy",
 				   healthy, "why", control_text(why), "state", state_name(d), "io", daemon_io(d), "workers",
 				   (int)daemon_workers(d), "front", daemon_front(d) ? front_describe(daemon_front(d)) : NULL,
 				   "log_level", log_level_names[log_get_level()], "sessions", sessions_json(d), "backends",
-				   farm_json(d), "validation", validation_json(d)));
+				   farm_json(d), "validation", validation_json(d), "kernel_tls", tls_kernel()->about));
 }

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 static struct leg *leg_of(struct ring_socket *s)
 {
@@ -39,6 +40,12 @@ void leg_io_free(struct leg_io *io)
 	memset(io, 0, sizeof(*io));
 }
 
+/* Does OpenSSL stand between the socket and the owner? */
+static bool in_tls(const struct leg *leg)
+{
+	return leg->tls && !leg->kernel;
+}
+
 static bool usable(const struct leg *leg)
 {
 	return leg->state == LEG_OPEN && !leg->sock.closing;
@@ -52,11 +59,16 @@ static void flush(struct leg *leg)
 
 	if (!usable(leg) || leg->error || leg->hold || ring_busy(&leg->sock, RING_SEND))
 		return;
-	if (leg->out.len && leg->fin_wanted)
+	/* a record that waits for more (MSG_MORE) would be one that waits for the alert: not where the kernel cuts them */
+	if (leg->out.len && leg->fin_wanted && !leg->kernel)
 		ring_send_last(leg->io->ring, &leg->sock, iov, fifo_peek(&leg->out, iov, 4));
 	else if (leg->out.len)
 		ring_send(leg->io->ring, &leg->sock, iov, fifo_peek(&leg->out, iov, 4));
 	else if (leg->fin_wanted && !leg->fin_sent) {
+		if (leg->kernel && (!leg->tls_failed || leg->rekeyed) && tls_kernel_close_notify(leg->sock.fd) == -EAGAIN) {
+			leg_await_room(leg);
+			return;
+		}
 		leg->fin_sent = true;
 		ring_shutdown(leg->io->ring, &leg->sock);
 	}
@@ -77,7 +89,7 @@ void leg_write(struct leg *leg, const void *data, size_t len)
 {
 	leg->bytes_out += len;
 	leg->hold = false;
-	if (!leg->tls)
+	if (!in_tls(leg))
 		fifo_append(&leg->out, data, len);
 	else if (tls_write(leg->tls, data, len) != TLS_DONE)
 		leg->tls_failed = true;
@@ -87,7 +99,7 @@ void leg_finish(struct leg *leg)
 {
 	if (leg->fin_wanted || leg->state != LEG_OPEN)
 		return;
-	if (leg->tls && !leg->tls_failed)
+	if (in_tls(leg) && !leg->tls_failed)
 		tls_close_notify(leg->tls);
 	leg->fin_wanted = true;
 	leg->hold = false;
@@ -95,6 +107,12 @@ void leg_finish(struct leg *leg)
 }
 
 /* ---- receiving ---- */
+
+static void set_error(struct leg *leg, int error)
+{
+	if (!leg->error)
+		leg->error = error;
+}
 
 static void out_of_memory(void)
 {
@@ -125,13 +143,9 @@ static void join_kept(struct leg *leg, const uint8_t *data, size_t len)
 	leg->now_len += len;
 }
 
-static void on_received(struct ring_socket *s, const uint8_t *data, size_t len)
+static void take_input(struct leg *leg, const uint8_t *data, size_t len)
 {
-	struct leg *leg = leg_of(s);
-
-	if (!len)
-		leg->fin_seen = true;
-	else if (leg->now_len) {
+	if (leg->now_len) {
 		/* kept bytes may start inside ->kept: bring them to its start first */
 		memmove(leg->kept, leg->now, leg->now_len);
 		join_kept(leg, data, len);
@@ -139,6 +153,16 @@ static void on_received(struct ring_socket *s, const uint8_t *data, size_t len)
 		leg->now = data;
 		leg->now_len = len;
 	}
+}
+
+static void on_received(struct ring_socket *s, const uint8_t *data, size_t len)
+{
+	struct leg *leg = leg_of(s);
+
+	if (len)
+		take_input(leg, data, len);
+	else
+		leg->fin_seen = true;
 	leg->wake(leg);
 }
 
@@ -172,7 +196,7 @@ static size_t decrypt(struct leg *leg, uint8_t *dst, size_t room)
 
 const uint8_t *leg_peek(struct leg *leg, size_t *len)
 {
-	if (!leg->tls) {
+	if (!in_tls(leg)) {
 		leg->eof = leg->fin_seen;
 		*len = leg->now_len;
 		return leg->now;
@@ -196,7 +220,7 @@ const uint8_t *leg_peek_more(struct leg *leg, size_t *len)
 {
 	uint8_t *scratch = leg->io->scratch[leg->side];
 
-	if (!leg->tls || leg->text_len == LEG_SCRATCH)
+	if (!in_tls(leg) || leg->text_len == LEG_SCRATCH)
 		return NULL;
 	memmove(scratch, leg->text, leg->text_len);
 	drop_kept_text(leg);
@@ -210,7 +234,7 @@ const uint8_t *leg_peek_more(struct leg *leg, size_t *len)
 void leg_used(struct leg *leg, size_t len)
 {
 	leg->bytes_in += len;
-	if (leg->tls) {
+	if (in_tls(leg)) {
 		assert(len <= leg->text_len);
 		set_text(leg, leg->text + len, leg->text_len - len);
 		if (!leg->text_len)
@@ -240,7 +264,7 @@ enum smtp_line leg_peek_line(struct leg *leg, size_t max, const char **line, siz
 
 size_t leg_read(struct leg *leg, uint8_t *dst, size_t room)
 {
-	if (leg->tls && !leg->text_len) {
+	if (in_tls(leg) && !leg->text_len) {
 		size_t got = decrypt(leg, dst, room);
 
 		leg->bytes_in += got;
@@ -261,7 +285,7 @@ void leg_unread(struct leg *leg, const uint8_t *data, size_t len)
 {
 	assert(!leg->text_len);
 	leg->bytes_in -= len;
-	if (leg->tls) {
+	if (in_tls(leg)) {
 		leg->kept_text = len ? copy_of(data, len) : NULL;
 		set_text(leg, leg->kept_text, len);
 		return;
@@ -342,8 +366,14 @@ void leg_settle(struct leg *leg, bool want_input, enum ring_room room)
 	if (!usable(leg))
 		return;
 	flush(leg);
-	if (want_input && !leg->fin_seen && !leg->error && !ring_busy(&leg->sock, RING_RECV))
-		ring_recv(leg->io->ring, &leg->sock, room);
+	if (!want_input || leg->fin_seen || leg->error || ring_busy(&leg->sock, RING_RECV))
+		return;
+	if (leg->careful && !leg->ready) {
+		leg_await_input(leg);
+		return;
+	}
+	leg->ready = false;
+	ring_recv(leg->io->ring, &leg->sock, room);
 }
 
 size_t leg_bytes_held(const struct leg *leg)
@@ -353,21 +383,83 @@ size_t leg_bytes_held(const struct leg *leg)
 
 /* ---- bytes that do not come through here ---- */
 
+static bool sends_nothing(const struct leg *leg)
+{
+	return usable(leg) && !leg->out.len && !leg->fin_wanted && !leg->error && !ring_busy(&leg->sock, RING_SEND);
+}
+
+static bool receives_nothing(const struct leg *leg)
+{
+	return usable(leg) && !leg_has_input(leg) && !leg->fin_seen && !leg->error && !ring_busy(&leg->sock, RING_RECV);
+}
+
 bool leg_can_fill(const struct leg *leg)
 {
-	return usable(leg) && leg_is_bare(leg) && !leg_has_input(leg) && !leg->fin_seen && !leg->error &&
-	       !ring_busy(&leg->sock, RING_RECV);
+	return leg_is_bare(leg) && receives_nothing(leg);
 }
 
 bool leg_can_drain(const struct leg *leg)
 {
-	return usable(leg) && leg_is_bare(leg) && !leg->out.len && !leg->fin_wanted && !leg->error && !ring_busy(&leg->sock, RING_SEND);
+	return leg_is_bare(leg) && sends_nothing(leg);
 }
 
-static void set_error(struct leg *leg, int error)
+/* What came is no application data. */
+static void take_control(struct leg *leg)
 {
-	if (!leg->error)
-		leg->error = error;
+	uint8_t *data = leg->io->scratch[leg->side];
+	size_t got;
+
+	switch (tls_kernel_control(leg->tls, leg->sock.fd, data, LEG_SCRATCH, &got)) {
+	case TLS_KERNEL_DATA:
+		take_input(leg, data, got);
+		break;
+	case TLS_KERNEL_CLOSED:
+		leg->fin_seen = leg->eof = true;
+		break;
+	case TLS_KERNEL_REKEYED:
+		leg->rekeyed = true;
+		leg->tls_failed = true;
+		break;
+	case TLS_KERNEL_BROKEN:
+		leg->tls_failed = true;
+		break;
+	default:
+		break;
+	}
+}
+
+bool leg_is_quiet(const struct leg *leg)
+{
+	return sends_nothing(leg) && receives_nothing(leg);
+}
+
+bool leg_align(struct leg *leg)
+{
+	uint8_t data[2048];
+	size_t missing = tls_kernel_missing(leg->tls);
+	ssize_t n;
+
+	if (!missing || !receives_nothing(leg))
+		return !missing;
+	n = recv(leg->sock.fd, data, missing < sizeof(data) ? missing : sizeof(data), MSG_DONTWAIT);
+	if (n < 0 && errno != EAGAIN && errno != EINTR)
+		set_error(leg, errno);
+	else if (!n)
+		leg->fin_seen = true;
+	if (n > 0)
+		take_input(leg, data, (size_t)n);
+	keep_rest(leg);
+	return false;
+}
+
+bool leg_to_kernel(struct leg *leg)
+{
+	assert(leg_is_quiet(leg) && !leg->kernel);
+	int r = tls_kernel_switch(leg->tls, leg->sock.fd);
+
+	leg->kernel = !r;
+	leg->tls_failed = r == -ECONNABORTED;
+	return !r;
 }
 
 size_t leg_fill(struct leg *leg, struct splice_pipe *pipe, size_t max)
@@ -379,6 +471,8 @@ size_t leg_fill(struct leg *leg, struct splice_pipe *pipe, size_t max)
 		leg->bytes_in += (uint64_t)n;
 	else if (!n)
 		leg->fin_seen = leg->eof = true;
+	else if (n != -EAGAIN && leg->kernel)
+		take_control(leg);
 	else if (n != -EAGAIN)
 		set_error(leg, (int)-n);
 	return n > 0 ? (size_t)n : 0;
@@ -410,10 +504,19 @@ void leg_await_room(struct leg *leg)
 		ring_await_room(leg->io->ring, &leg->sock);
 }
 
-static void on_ready(struct ring_socket *s)
+static void on_readable(struct ring_socket *s)
 {
 	struct leg *leg = leg_of(s);
 
+	leg->ready = true;
+	leg->wake(leg);
+}
+
+static void on_writable(struct ring_socket *s)
+{
+	struct leg *leg = leg_of(s);
+
+	flush(leg);
 	leg->wake(leg);
 }
 
@@ -431,7 +534,10 @@ static void on_failed(struct ring_socket *s, enum ring_op op, int error)
 {
 	struct leg *leg = leg_of(s);
 
-	set_error(leg, error);
+	if (leg->kernel && op == RING_RECV && error != ECONNRESET && error != ETIMEDOUT)
+		take_control(leg);
+	else
+		set_error(leg, error);
 	leg->wake(leg);
 }
 
@@ -461,8 +567,8 @@ static const struct ring_handler leg_handler = {
 	.received = on_received,
 	.sent = on_sent,
 	.connected = on_connected,
-	.readable = on_ready,
-	.writable = on_ready,
+	.readable = on_readable,
+	.writable = on_writable,
 	.failed = on_failed,
 	.closed = on_closed,
 };

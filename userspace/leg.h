@@ -22,6 +22,7 @@
 #include "userspace/smtp.h"
 #include "userspace/splice.h"
 #include "userspace/tls.h"
+#include "userspace/tls_ktls.h"
 
 /* What the legs of one worker share. */
 struct leg_io {
@@ -60,6 +61,10 @@ struct leg {
 	bool fin_seen;		    /* the peer's FIN, with what came before it perhaps still to be read */
 	bool eof;		    /* FIN or close_notify, and all before it was peeked at: nothing more will come */
 	bool fin_wanted, fin_sent;
+	bool kernel;		    /* the socket's records are the kernel's: ->tls is there for its facts */
+	bool rekeyed;		    /* the peer changed its keys, and the kernel cannot follow; ->tls_failed too */
+	bool careful;		    /* no receive may be in flight before there is something to receive: see leg_is_quiet() */
+	bool ready;		    /* there is */
 	bool hold;		    /* what is queued may wait for the next leg_write() */
 	uint64_t bytes_in, bytes_out; /* plain text */
 	uint64_t wire_out;	      /* bytes the kernel took: progress of a slow reader */
@@ -119,7 +124,7 @@ static inline size_t leg_held(const struct leg *leg) { return leg->now_len + leg
 bool leg_can_fill(const struct leg *leg);
 bool leg_can_drain(const struct leg *leg);
 /* Does its socket carry what its owner sees? */
-static inline bool leg_is_bare(const struct leg *leg) { return !leg->tls; }
+static inline bool leg_is_bare(const struct leg *leg) { return !leg->tls || leg->kernel; }
 /* Into an empty pipe, at most max: the bytes; 0: none now, and ->eof or ->error may have been set. */
 size_t leg_fill(struct leg *leg, struct splice_pipe *pipe, size_t max);
 /* Out of the pipe: the bytes; 0: there is no room, or ->error was set. */
@@ -127,6 +132,21 @@ size_t leg_drain(struct leg *leg, struct splice_pipe *pipe);
 /* wake() once there is input, or room.  Another call while one is in flight is fine. */
 void leg_await_input(struct leg *leg);
 void leg_await_room(struct leg *leg);
+
+/* ---- TLS by the kernel (tls_ktls.h) ---- */
+
+/*
+ * Nothing is in flight, neither way, and nothing is held.  A receive that waits in the ring could bring ciphertext that
+ * nobody has counted; so a leg that is to be switched is ->careful, and polls first.
+ */
+bool leg_is_quiet(const struct leg *leg);
+/*
+ * Takes from the socket what is missing of a record that OpenSSL has the beginning of, and not a byte more; the owner reads on.
+ * True: nothing is missing.
+ */
+bool leg_align(struct leg *leg);
+/* On a leg that is quiet and aligned; false: it stays as it was (or ->tls_failed is set). */
+bool leg_to_kernel(struct leg *leg);
 
 /* Memory held in buffers, for bounds and metrics. */
 size_t leg_bytes_held(const struct leg *leg);

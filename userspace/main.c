@@ -23,6 +23,7 @@
 #include "userspace/metrics.h"
 #include "userspace/privileges.h"
 #include "userspace/protect.h"
+#include "userspace/tls_ktls.h"
 
 #define BACKENDS_MAX 16 /* --backend on the command line */
 
@@ -191,6 +192,8 @@ static int start(const struct config *cfg, struct running *r, char *err, size_t 
 		return code;
 	log_info("%u worker%s%s: %s", daemon_workers(r->daemon), daemon_workers(r->daemon) == 1 ? "" : "s",
 		 daemon_cpus(r->daemon), daemon_io(r->daemon));
+	if (cfg->relay.ktls == CONFIG_KTLS_AUTO)
+		log_info("kernel TLS: %s", tls_kernel()->about);
 	log_info("sandbox: %s", privileges_sandbox());
 	if (cfg->metrics_listen)
 		log_info("metrics at http://%s/metrics, health at /healthz", cfg->metrics_listen);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* One look at the running daemon, as metrics. */
 #include "userspace/metrics_parts.h"
+#include "userspace/tls_ktls.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -107,6 +108,8 @@ static void say_daemon(struct metrics_text *m, const struct daemon *d)
 	metrics_sample(m, (uint64_t)time(NULL) - daemon_uptime_ms(d) / 1000, NULL);
 	metrics_family(m, METRICS_GAUGE, "workers", "Threads that carry sessions.");
 	metrics_sample(m, daemon_workers(d), NULL);
+	metrics_family(m, METRICS_GAUGE, "kernel_tls", "1 if the kernel may get the TLS of sessions that are passed on unread.");
+	metrics_sample(m, tls_kernel()->works, NULL);
 	metrics_family(m, METRICS_GAUGE, "healthy", "1 while /healthz says ok.");
 	metrics_sample(m, daemon_healthy(d, why, sizeof(why)), NULL);
 	metrics_family(m, METRICS_GAUGE, "draining", "1 while no new sessions are taken, or a drain is announced.");

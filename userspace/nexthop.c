@@ -157,6 +157,8 @@ static enum nexthop_result begin_handshake(struct nexthop *h)
 	}
 	if (r) /* never to be done without: what cannot be judged is not verified */
 		return fail_verification(h, "TLS cannot be set up: %s", strerror(-r));
+	if (h->client.to_kernel)
+		tls_kernel_keep(tls);
 	leg_start_tls(h->leg, tls);
 	return NEXTHOP_WAIT;
 }

@@ -40,6 +40,7 @@ struct nexthop_client {
 	const struct proxy_facts *facts; /* NULL: a probe, which introduces itself as LOCAL */
 	const char *helo;
 	bool esmtp;			 /* EHLO, else HELO */
+	bool to_kernel;			 /* the kernel may get the leg's TLS later: tls_kernel_keep() */
 };
 
 struct nexthop {

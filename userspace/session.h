@@ -46,6 +46,7 @@ struct session_listener {
 	struct relay_settings *policy_relay; /* per policy: relay as it changes it; NULL without policies */
 	struct tls_server *tls; /* NULL: STARTTLS is not offered; swapped by a reload, sessions keep what they have */
 	bool asks;		/* policy_asks(): some client of it may be asked for a certificate */
+	bool splices;		/* some session of it may be passed on, and the kernel has TLS */
 };
 
 /* What a worker gives its sessions. */
@@ -242,6 +243,8 @@ void session_end_judging(struct session *s);
 
 /* Policy says so, the backend is ready, and the next byte of either side begins something new.  Called at an idle point. */
 bool session_may_pass(const struct session *s);
+/* Does policy say so? */
+bool session_splices(const struct session *s);
 /* From here on nothing is parsed; false: no memory. */
 bool session_pass_begin(struct session *s);
 enum step_result session_pass(struct session *s); /* STEP_PASS */

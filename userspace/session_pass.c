@@ -7,6 +7,7 @@
  *
  * Copying is as cheap for what is small, so a way begins with it, goes to the pipe behind splice-above bytes to which the
  * other side has said nothing (a message body), and comes back when it speaks.  Where no pipe is to be had it copies on.
+ * A leg in TLS has to be handed to the kernel first (tls_ktls.h), at the end of a record with nothing under way, for good.
  *
  * Nothing of ours is ever put between them: no 421, no reply, no QUIT.  The end of one end is passed on as what it was,
  * FIN as FIN (with close_notify inside TLS) and reset as reset.
@@ -19,7 +20,7 @@
 struct pass_way {
 	struct leg *from, *to;
 	uint64_t run;	 /* bytes since the other side spoke last */
-	uint64_t copied, piped;
+	uint64_t copied, piped, ktls; /* ktls: through the pipe too, from or to a leg whose TLS is the kernel's */
 	struct splice_pipe *pipe; /* NULL: copying */
 	bool turned;	 /* the other side spoke while this one had a pipe, which is left as soon as it is empty */
 	bool over;	 /* the end of from was passed on */
@@ -31,11 +32,16 @@ struct session_pass {
 	bool backend_first;	  /* it closed before the client did */
 };
 
+bool session_splices(const struct session *s)
+{
+	return s->policy >= 0 && s->env->cfg->policies[s->policy].relay == CONFIG_RELAY_SPLICE;
+}
+
 bool session_may_pass(const struct session *s)
 {
 	const struct config *cfg = s->env->cfg;
 
-	if (s->policy < 0 || cfg->policies[s->policy].relay != CONFIG_RELAY_SPLICE || !s->has_backend)
+	if (!session_splices(s) || !s->has_backend)
 		return false;
 	/* to such a backend any client could say XCLIENT itself, and be whoever it likes */
 	if (cfg->backends[s->backend_index].client_address == CONFIG_ADDR_XCLIENT)
@@ -45,6 +51,12 @@ bool session_may_pass(const struct session *s)
 		return false;
 	return s->backend.state == LEG_OPEN && !s->backend.error && !s->backend.eof && !leg_has_input(&s->backend) &&
 	       !s->client.error && !s->client.tls_failed;
+}
+
+/* Could the kernel have its TLS? */
+static bool is_for_kernel(const struct leg *leg)
+{
+	return leg->tls && !leg->kernel && tls_kernel_can(leg->tls);
 }
 
 bool session_pass_begin(struct session *s)
@@ -59,6 +71,8 @@ bool session_pass_begin(struct session *s)
 	if (s->env->pipes)
 		splice_ask_again(s->env->pipes);
 	s->pass = p;
+	s->client.careful = s->env->pipes && is_for_kernel(&s->client);
+	s->backend.careful = s->env->pipes && is_for_kernel(&s->backend);
 	stats_add(s->env->stats, COUNT_sessions_passed, 1);
 	return true;
 }
@@ -97,7 +111,7 @@ static bool pump(struct pass_way *w)
 			break;
 		if (leg_can_drain(w->to))
 			n = leg_drain(w->to, w->pipe);
-		w->piped += n;
+		*(w->from->kernel || w->to->kernel ? &w->ktls : &w->piped) += n;
 		w->run += n;
 		moved |= n > 0;
 		if (w->pipe->held)
@@ -111,6 +125,47 @@ static bool wants_pipe(const struct session *s, const struct pass_way *w)
 {
 	return s->env->pipes && !w->pipe && !w->over && w->run >= s->env->cfg->relay.splice_above && leg_is_bare(w->from) &&
 	       leg_is_bare(w->to) && !w->from->fin_seen && splice_has_more(s->env->pipes);
+}
+
+/*
+ * The same for a way that could have a pipe if the kernel had the TLS of its legs.  What has to come for that comes by
+ * itself: bytes go out, a receive brings what it was armed for, a record's rest.  Where it may not (the end that is
+ * sent to says nothing, and a receive waits for it in the ring) bytes are copied.
+ */
+static bool wants_kernel(const struct session *s, const struct pass_way *w)
+{
+	const struct leg *from = w->from, *to = w->to;
+
+	if (!s->env->pipes || w->pipe || w->over || w->run < s->env->cfg->relay.splice_above || from->fin_seen ||
+	    !splice_has_more(s->env->pipes) || (leg_is_bare(from) && leg_is_bare(to)))
+		return false;
+	if (!leg_is_bare(to) && ring_busy(&to->sock, RING_RECV))
+		return false;
+	return (leg_is_bare(from) || is_for_kernel(from)) && (leg_is_bare(to) || is_for_kernel(to));
+}
+
+static void switch_leg(struct session *s, struct leg *leg)
+{
+	if (leg_is_bare(leg) || !leg_align(leg) || !leg_is_quiet(leg))
+		return;
+	bool done = leg_to_kernel(leg);
+
+	leg->careful = false;
+	stats_add(s->env->stats, done ? COUNT_ktls_legs : COUNT_ktls_refused, 1);
+}
+
+enum { ALIGN_ROUNDS = 16 }; /* what a record of full size needs, in pieces of leg_align() */
+
+/* True: bytes were copied on the way there. */
+static bool to_kernel(struct session *s, struct pass_way *w)
+{
+	bool moved = copy(s, w);
+
+	for (int i = 0; i < ALIGN_ROUNDS && !leg_is_bare(w->from) && !leg_align(w->from) && leg_has_input(w->from); i++)
+		moved |= copy(s, w);
+	switch_leg(s, w->from);
+	switch_leg(s, w->to);
+	return moved;
 }
 
 static void leave_pipe(struct session *s, struct pass_way *w)
@@ -134,13 +189,15 @@ static bool move(struct session *s, struct pass_way *w)
 {
 	if (w->over)
 		return false;
+	bool copied = wants_kernel(s, w) && to_kernel(s, w);
+
 	if (wants_pipe(s, w) && leg_can_fill(w->from) && leg_can_drain(w->to)) {
 		w->pipe = splice_get(s->env->pipes);
 		w->turned = false;
 	}
 	if (!w->pipe)
-		return copy(s, w);
-	bool moved = pump(w);
+		return copy(s, w) || copied;
+	bool moved = pump(w) || copied;
 
 	if (!w->pipe->held && (w->turned || w->from->eof))
 		leave_pipe(s, w);
@@ -178,6 +235,10 @@ static bool wants_more(const struct session *s, const struct pass_way *w)
 		leg_await_room(w->to);
 	else if (w->pipe)
 		leg_await_input(w->from);
+	else if (wants_kernel(s, w) && !leg_is_bare(w->from) && tls_kernel_missing(w->from->tls))
+		leg_await_input(w->from);
+	else if (wants_kernel(s, w))
+		return false;
 	else
 		return !w->over && !wants_pipe(s, w) && leg_unsent(w->to) < s->relay.set->buffer;
 	return false;
@@ -205,6 +266,8 @@ static enum end_reason reason_to_end(const struct session *s)
 {
 	const struct session_pass *p = s->pass;
 
+	if (s->client.rekeyed || s->backend.rekeyed)
+		return END_ktls_rekey;
 	if (s->client.tls_failed)
 		return END_tls_error;
 	if (s->client.error)
@@ -258,6 +321,9 @@ void session_pass_farewell(struct session *s)
 	leave_pipe(s, &s->pass->up);
 	leave_pipe(s, &s->pass->down);
 	switch (s->end) {
+	case END_ktls_rekey:
+		leg_close(s->client.rekeyed ? &s->backend : &s->client, true);
+		break;
 	case END_tls_error: /* the alert still goes out */
 	case END_pass_client_reset:
 		leg_close(&s->backend, true);
@@ -296,6 +362,7 @@ void session_log_relay(const struct session *s, struct logline *l)
 		return;
 	logline_u64(l, "copied", p->up.copied + p->down.copied);
 	logline_u64(l, "piped", p->up.piped + p->down.piped);
+	logline_u64(l, "ktls", p->up.ktls + p->down.ktls);
 }
 
 void session_pass_count(const struct session *s)
@@ -303,5 +370,6 @@ void session_pass_count(const struct session *s)
 	if (!s->pass)
 		return;
 	stats_add(s->env->stats, COUNT_passed_copied, (int64_t)(s->pass->up.copied + s->pass->down.copied));
+	stats_add(s->env->stats, COUNT_passed_ktls, (int64_t)(s->pass->up.ktls + s->pass->down.ktls));
 	stats_add(s->env->stats, COUNT_passed_piped, (int64_t)(s->pass->up.piped + s->pass->down.piped));
 }

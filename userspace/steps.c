@@ -362,7 +362,7 @@ static enum step_result try_next_backend(struct session *s)
 	leg_init(&s->backend, env->io, LEG_BACKEND, s->backend.wake);
 	stats_add(env->stats, COUNT_backend_connects, 1);
 
-	struct nexthop_client client = { .facts = &route->facts, .helo = s->helo, .esmtp = s->esmtp };
+	struct nexthop_client client = { .facts = &route->facts, .helo = s->helo, .esmtp = s->esmtp, .to_kernel = session_splices(s) };
 
 	nexthop_end(&route->hop);
 	if (nexthop_start(&route->hop, &s->backend, &env->cfg->backends[i], target,
@@ -375,6 +375,8 @@ static enum step_result route_begin(struct session *s)
 {
 	if (s->listener->policy_relay && !session_choose_policy(s))
 		return STEP_DONE;
+	if (s->client.tls && !session_splices(s))
+		tls_kernel_forget(s->client.tls);
 	s->route = calloc(1, sizeof(*s->route));
 	if (!s->route)
 		return session_end(s, END_internal, REPLY_internal);

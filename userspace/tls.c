@@ -39,6 +39,7 @@ void tls_free(struct tls *t)
 {
 	if (!t)
 		return;
+	tls_kernel_forget(t);
 	SSL_free(t->ssl);
 	tls_server_unref(t->server);
 	tls_client_unref(t->client);

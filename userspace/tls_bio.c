@@ -25,6 +25,8 @@ static int span_read(BIO *bio, char *data, size_t size, size_t *got)
 		BIO_set_retry_read(bio);
 		return 0;
 	}
+	if (t->keys)
+		tls_kernel_saw(t->keys, t->in, n);
 	memcpy(data, t->in, n);
 	t->in += n;
 	t->in_left -= n;

@@ -16,6 +16,7 @@
 #include "userspace/tls.h"
 #include "userspace/tls_client.h"
 #include "userspace/tls_judge.h"
+#include "userspace/tls_ktls.h"
 
 /* ---- tls_identity.c: parsed certificates, and the table of names that leads to them ---- */
 
@@ -137,10 +138,17 @@ struct tls {
 	struct tls_peer *peer;	     /* read when asked for */
 	char *client_id;	     /* what the peer said in dane_clientid */
 	struct tls_carried *carried; /* by the ticket of a resumed session */
+	struct tls_keys *keys;	     /* NULL: no switch to the kernel is wanted */
 	char *error; /* malloc'd, NULL: none */
 	struct tls_facts facts;
 	bool failed, facts_known, sni_unknown, asked;
 };
+
+/* ---- tls_ktls.c ---- */
+
+void tls_kernel_set_up(SSL_CTX *ctx);
+/* OpenSSL takes this ciphertext. */
+void tls_kernel_saw(struct tls_keys *k, const uint8_t *data, size_t len);
 
 /* ---- tls_bio.c ---- */
 

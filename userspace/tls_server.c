@@ -99,6 +99,7 @@ int tls_apply_settings(SSL_CTX *ctx, int min_version, const char *ciphers, const
 {
 	SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+	tls_kernel_set_up(ctx);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	/* parsing a certificate costs 200 us: a peer gets to send a chain, not a collection */
 	SSL_CTX_set_max_cert_list(ctx, MAX_CHAIN_BYTES);

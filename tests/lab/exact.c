@@ -2,13 +2,13 @@
 /*
  * exact: both ends of spliced sessions, and every byte compared.
  *
- *	exact -a PORT -l PORT [-n SESSIONS] [-s SEED] [-m BYTES] [-t 1.2|1.3] [-c CIPHER] [-b PEM] [-k] [-e END] [-S]
+ *	exact -a PORT -l PORT [-n SESSIONS] [-s SEED] [-m BYTES] [-t 1.2|1.3] [-c CIPHER] [-b PEM] [-k BYTES] [-e END] [-S]
  *
  * A client (to 127.0.0.1:-a) and a backend (at 127.0.0.1:-l) in two threads do what the seed says: turns of random
  * sizes (to -m), one way, the other or both at once, in random pieces with pauses, and an end: client-close,
  * backend-close, client-reset, backend-reset, client-garbage (TLS) or any (the default: one of the first four).  -t: the client
  * speaks TLS of that version, -c: with this cipher; -b: the backend speaks TLS with this certificate and key.  -k: the
- * client changes its keys between turns.  -S: nothing but a backend that does not read; how much the client could push
+ * client changes its keys after each turn once it has sent so much.  -S: nothing but a backend that does not read; how much the client could push
  * is told.  Status 0: all was as it should be; else a sentence.
  */
 #define _GNU_SOURCE /* POLLRDHUP */
@@ -41,7 +41,8 @@ static struct {
 	int edge, listen, sessions;
 	uint64_t seed, max;
 	const char *version, *cipher, *pem;
-	bool rekey, stall;
+	uint64_t rekey;
+	bool stall;
 	enum end_kind end;
 } set = { .sessions = 1, .seed = 1, .max = 1 << 20, .end = ANY };
 
@@ -339,7 +340,7 @@ static void play(struct side *s, bool client, uint64_t seed)
 		exchange(s, client ? up : down, client ? down : up);
 		if (client)
 			total[0] += up, total[1] += down;
-		if (client && set.rekey && s->ssl)
+		if (client && set.rekey && s->sent >= set.rekey && s->ssl)
 			SSL_key_update(s->ssl, SSL_KEY_UPDATE_NOT_REQUESTED);
 	}
 	uint64_t last = size_below(&plan, set.max);
@@ -504,7 +505,7 @@ static void make_contexts(void)
 
 static void options(int argc, char **argv)
 {
-	for (int o; (o = getopt(argc, argv, "a:l:n:s:m:t:c:b:ke:S")) != -1;) {
+	for (int o; (o = getopt(argc, argv, "a:l:n:s:m:t:c:b:k:e:S")) != -1;) {
 		switch (o) {
 		case 'a': set.edge = atoi(optarg); break;
 		case 'l': set.listen = atoi(optarg); break;
@@ -514,7 +515,7 @@ static void options(int argc, char **argv)
 		case 't': set.version = optarg; break;
 		case 'c': set.cipher = optarg; break;
 		case 'b': set.pem = optarg; break;
-		case 'k': set.rekey = true; break;
+		case 'k': set.rekey = strtoull(optarg, NULL, 10); break;
 		case 'S': set.stall = true; break;
 		case 'e':
 			for (set.end = 0; set.end < ANY && strcmp(end_names[set.end], optarg);)

@@ -326,16 +326,22 @@ static int set_tunnels(struct front_bpf *skel, const struct front_settings *set,
 }
 
 /*
- * Frames of several buffers are fine with us.  What libxdp's dispatcher calls must not say so itself, the dispatcher
- * does; nor must what is called through `inside`, since the kernel lets only like call like
- * (bpf_prog_map_compatible()).  A map keeps what its first program was, so `inside` is made anew each time.
+ * The kernel lets a map of programs hold, and be called by, only programs alike (bpf_prog_map_compatible()): in whether
+ * they take frames of several buffers, and, in newer kernels (and newer updates of old ones), in expected_attach_type.
+ * Frames of several buffers are fine with us; but an extension, which is what libxdp makes of front for its dispatcher,
+ * must not say so itself, the dispatcher does, and has no attach type.  So for the dispatcher neither have ours.
+ * A map keeps what its first program was, so `inside` is made anew each time.
  */
-static void set_frags(struct front_bpf *skel, const struct front_settings *set)
+static void set_kind(struct front_bpf *skel, const struct front_settings *set)
 {
-	uint32_t flags = set->dispatcher ? 0 : BPF_F_XDP_HAS_FRAGS;
+	struct bpf_program *progs[] = { skel->progs.front, skel->progs.front_inside };
+	size_t i;
 
-	bpf_program__set_flags(skel->progs.front, flags);
-	bpf_program__set_flags(skel->progs.front_inside, flags);
+	for (i = 0; i < sizeof(progs) / sizeof(*progs); i++) {
+		bpf_program__set_flags(progs[i], set->dispatcher ? 0 : BPF_F_XDP_HAS_FRAGS);
+		if (set->dispatcher)
+			bpf_program__set_expected_attach_type(progs[i], 0);
+	}
 	unlink(FRONT_PIN_DIR "/maps/inside");
 }
 
@@ -347,7 +353,7 @@ static int load_front(struct front *f, const struct front_settings *set, struct 
 	if (!skel)
 		return front_fail(err, -errno, "cannot open the front's object: %s", strerror(errno));
 	size_maps(skel, set);
-	set_frags(skel, set);
+	set_kind(skel, set);
 	code = front_load(skel->obj, "XDP", err);
 	if (code)
 		goto out;

@@ -43,7 +43,24 @@ knock()
 	net_run internet timeout 5 bash -c "exec 3<>/dev/tcp/$LAB_EDGE/25 && IFS= read -r line <&3 && [[ \$line == 220* ]]" 2>/dev/null
 }
 
-tap_plan 21
+# A SYN to the edge in an IPv4 tunnel, sent through the dispatcher as it stands: what it says, and the bytes it leaves
+through_dispatcher()
+{
+	python3 - "$LAB_EDGE" >$LAB_RUN/tunnelled <<-'END'
+		import socket, struct, sys
+		def ip4(protocol, source, dest, inner):
+		    return struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(inner), 1, 0, 64, protocol, 0,
+		                       socket.inet_aton(source), socket.inet_aton(dest)) + inner
+		syn = struct.pack(">HHIIBBHHH", 40000, 25, 1, 0, 0x50, 2, 64240, 0, 0)
+		sys.stdout.buffer.write(bytes(12) + b"\x08\x00" + ip4(4, "10.9.9.1", sys.argv[1], ip4(6, "198.51.100.77", sys.argv[1], syn)))
+	END
+	bpftool -j prog run name xdp_dispatcher data_in $LAB_RUN/tunnelled data_out $LAB_RUN/opened >$LAB_RUN/ran ||
+		return
+	python3 -c 'import json, sys
+print(json.load(open(sys.argv[1]))["retval"], len(open(sys.argv[2], "rb").read()))' $LAB_RUN/ran $LAB_RUN/opened
+}
+
+tap_plan 23
 lab_up || lab_die "the lab does not come up"
 mkdir -p $LAB_EDGE_DIR
 # a stranger's program that lets everything pass, as xdp-tools and others have it
@@ -86,10 +103,10 @@ mv $LAB_ROOT/usr/lib/*/libxdp.so.1 $LAB_RUN/
 like "$(refused)" 'attach = libxdp: libxdp\.so\.1: .*; install libxdp 1\.6 or newer, or let the front attach by a link of its own' "no libxdp: what to do"
 
 if [ -z "${LIBXDP_DIR:-}" ]; then
-	for i in $(seq 12 21); do
+	for i in $(seq 12 23); do
 		echo "ok $i # SKIP LIBXDP_DIR names no folder with libxdp 1.6 or newer"
 	done
-	TAP_RUN=21
+	TAP_RUN=23
 	tap_end
 fi
 mkdir -p $LAB_RUN/libxdp
@@ -105,6 +122,12 @@ ok "in the dispatcher: a denied source is not greeted" eval '! knock'
 net_run edge danelawctl front deny del 198.51.100.0/24
 like "$(net_run edge bpftool prog show name xdp_dispatcher)" 'xdp_dispatcher' "the interface runs the dispatcher"
 edge_stop
+conf "attach = libxdp decap-from = { \"10.9.9.1\" } decap-to = { \"$LAB_EDGE\" }"
+edge_start
+is "$(through_dispatcher)" "2 54" "in the dispatcher: a tunnel is opened, and what was in it passes"
+is "$(edge_stats front_also | awk '$1 == "decap_4in4" { print $2 }')" 1 "and counted"
+edge_stop
+conf 'attach = libxdp'
 edge_start
 is "$(net_run edge bpftool -j prog show name front | python3 -c 'import json, sys
 print(sum(p["type"] == "ext" for p in json.load(sys.stdin)))')" 1 "a restart leaves one program of ours in it"

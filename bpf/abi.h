@@ -125,9 +125,11 @@ struct front_config {
 	__u8 cookie_shared;	/* other nodes make cookies with our keys: any ACK may answer one */
 	__u32 decap;			/* 1: tunnels end here, decap_to and decap_from4/6 say which */
 	__u32 gue_port;			/* of GUE and FOU; 0: none */
+	__u32 spread_cpus;		/* how many of spread_cpus are in use; 0: packets pass on the CPU they came in on */
+	__u32 spread_queue;		/* packets that may wait for each */
 };
 enum { FEW4_MAX = 8, FEW6_MAX = 4 };
-_Static_assert(sizeof(struct front_config) == 208, "front_config");
+_Static_assert(sizeof(struct front_config) == 216, "front_config");
 
 enum cookie_path {
 	COOKIE_PATH_NONE,   /* new connections go to the kernel, flood or not */
@@ -305,6 +307,12 @@ enum watch_state { WATCH_FULL = 1, WATCH_STAMPED = 2, WATCH_NONE = 4 };
 /* decap_to: keyed by source_key, an own address that a tunnel may end at */
 struct tunnel_end {
 	char text[FRONT_TEXT];
+};
+
+/* spread_cpus: CPUs of workers in a row, and, as the readable twin of spread, whose they are */
+struct spread_cpu {
+	__u32 cpu;
+	__u32 worker;
 };
 
 /* steer_state[0]: two rows of sockets a listener; a new process fills the other row and then flips generation */

@@ -17,6 +17,7 @@
 #include <linux/udp.h>
 
 #include "bpf/abi.h"
+#include "bpf/also.h"
 #include "bpf/maps.h"
 #include "bpf/parse.h"
 
@@ -49,16 +50,6 @@ struct tunnel {
 };
 
 __noinline int is_address(struct address *dest); /* of front.bpf.c: is it one of ours, whatever the port? */
-
-static __always_inline void count_also(__u32 what)
-{
-	struct front_also *also;
-	__u32 zero = 0;
-
-	also = bpf_map_lookup_elem(&front_also, &zero);
-	if (also && what < ALSO_COUNT)
-		((__u64 *)also)[what]++;
-}
 
 static __always_inline void keep_words(__u32 v4, const void *at, struct address *out)
 {

@@ -23,6 +23,7 @@
 #include "bpf/maps.h"
 #include "bpf/parse.h"
 #include "bpf/segment.h"
+#include "bpf/spread.h"
 #include "bpf/synack.h"
 #include "bpf/vip.h"
 
@@ -313,7 +314,17 @@ static __always_inline int check_connection(struct xdp_md *ctx, const struct pac
 	return syn ? check_syn(from, config, now) : REASON_established;
 }
 
-static __always_inline int judge(struct xdp_md *ctx, struct address *from)
+static __always_inline __u32 find_home(const struct packet *p, const struct address *from)
+{
+	__u32 ports = *(const __u32 *)p->tcp;
+	struct address to;
+
+	keep_address(p, p->dest, 0, &to);
+	return spread_home(from, &to, ports);
+}
+
+/* home: for pass_spread(); untouched where there is no spreading, or nothing to spread by. */
+static __always_inline int judge(struct xdp_md *ctx, struct address *from, __u32 *home)
 {
 	struct front_config *config;
 	struct packet p;
@@ -329,6 +340,8 @@ static __always_inline int judge(struct xdp_md *ctx, struct address *from)
 	config = bpf_map_lookup_elem(&front_config, &zero);
 	if (!config || config->abi != FRONT_ABI)
 		return REASON_error_config;
+	if (config->spread_cpus && !p.fragment)
+		*home = find_home(&p, from);
 	reason = check_lists(from, config);
 	if (reason != GO_ON)
 		return reason;
@@ -339,7 +352,7 @@ static __always_inline int judge(struct xdp_md *ctx, struct address *from)
 }
 
 /* The one exit: counts, and turns the reason into XDP's word. */
-static __always_inline int leave(struct xdp_md *ctx, const struct address *from, int reason)
+static __always_inline int leave(struct xdp_md *ctx, const struct address *from, __u32 home, int reason)
 {
 #define REASON(number, symbol, verdict, sentence) [number] = VERDICT_##verdict,
 	static const __u8 verdicts[REASON_COUNT] = {
@@ -360,7 +373,7 @@ static __always_inline int leave(struct xdp_md *ctx, const struct address *from,
 	case VERDICT_TX:
 		return XDP_TX;
 	default:
-		return XDP_PASS;
+		return home ? pass_spread(home) : XDP_PASS;
 	}
 }
 
@@ -380,11 +393,12 @@ SEC("xdp") /* the loader says that frames of several buffers are fine */
 int front(struct xdp_md *ctx)
 {
 	struct address from = { 0 };
-	int reason = judge(ctx, &from);
+	__u32 home = 0;
+	int reason = judge(ctx, &from, &home);
 
 	if (reason == LOOK_INSIDE)
 		reason = open_tunnel(ctx, &from);
-	return leave(ctx, &from, reason);
+	return leave(ctx, &from, home, reason);
 }
 
 /* What was in a tunnel. */
@@ -392,7 +406,8 @@ SEC("xdp") /* the loader says that frames of several buffers are fine */
 int front_inside(struct xdp_md *ctx)
 {
 	struct address from = { 0 };
-	int reason = judge(ctx, &from);
+	__u32 home = 0;
+	int reason = judge(ctx, &from, &home);
 
-	return leave(ctx, &from, reason == LOOK_INSIDE ? REASON_not_ours : reason);
+	return leave(ctx, &from, home, reason == LOOK_INSIDE ? REASON_not_ours : reason);
 }

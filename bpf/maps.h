@@ -117,6 +117,21 @@ struct {
 	__uint(value_size, sizeof(__u32));
 } inside SEC(".maps");
 
+/* spread[cpu]: its queue; carries no types, spread_cpus is its twin.  The loader sets the number of CPUs there are. */
+struct {
+	__uint(type, BPF_MAP_TYPE_CPUMAP);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(__u32)); /* packets that it holds */
+} spread SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FRONT_WORKERS_MAX);
+	__type(key, __u32);
+	__type(value, struct spread_cpu);
+} spread_cpus SEC(".maps");
+
 #define PREFIX_MAP(name, prefix, entries)                                                                            \
 	struct {                                                                                                     \
 		__uint(type, BPF_MAP_TYPE_LPM_TRIE);                                                                 \

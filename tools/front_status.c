@@ -55,12 +55,12 @@ static json_t *collect(const struct front_tool *t, struct seen *seen)
 	front_view_progs(t->view, see_prog, seen);
 	front_view_maps(t->view, see_map, seen);
 	front_view_state(t->view, &s);
-	return json_pack("{s:s, s:o, s:o, s:o, s:{s:b, s:I, s:I, s:i, s:i}, s:{s:f, s:i}, s:{s:i, s:i, s:i, s:b}}", "pins", t->pins,
+	return json_pack("{s:s, s:o, s:o, s:o, s:{s:b, s:I, s:I, s:i, s:i}, s:{s:f, s:i}, s:{s:i, s:i, s:i, s:b}, s:{s:i, s:i}}", "pins", t->pins,
 			 "links", seen->links, "programs", seen->progs, "maps", seen->maps, "flood", "lasts", s.flood, "syn_per_s",
 			 (json_int_t)s.syn_per_s, "floods", (json_int_t)s.floods, "enter_syn_per_s", (int)s.flood_enter, "leave_syn_per_s",
 			 (int)s.flood_leave, "limit", "source_per_minute", s.source_per_minute, "source_burst", (int)s.source_burst,
 			 "steering", "generation", (int)s.generation, "workers", (int)s.workers, "pid", (int)s.pid, "runs",
-			 runs(s.pid));
+			 runs(s.pid), "spread", "cpus", (int)s.spread_cpus, "queue_packets", (int)s.spread_queue);
 }
 
 /* ---- for people ---- */
@@ -136,7 +136,7 @@ static void print_maps(const json_t *maps)
 static void print_states(const json_t *all)
 {
 	const json_t *flood = json_object_get(all, "flood"), *limit = json_object_get(all, "limit"),
-		     *steering = json_object_get(all, "steering");
+		     *steering = json_object_get(all, "steering"), *spread = json_object_get(all, "spread");
 	unsigned long long pid = ctl_number(steering, "pid"), workers = ctl_number(steering, "workers");
 	char a[CTL_GROUPED_MAX], b[CTL_GROUPED_MAX], c[CTL_GROUPED_MAX];
 	double rate = json_number_value(json_object_get(limit, "source_per_minute"));
@@ -147,6 +147,11 @@ static void print_states(const json_t *all)
 		printf("  steering  to %llu workers of process %llu\n", workers, pid);
 	else
 		printf("  steering  process %llu is gone: new connections are refused until danelawd runs again\n", pid);
+	if (ctl_number(spread, "cpus"))
+		printf("  spread    over the CPUs of %llu workers, up to %s packets waiting for each\n",
+		       (unsigned long long)ctl_number(spread, "cpus"), ctl_grouped(ctl_number(spread, "queue_packets"), a));
+	else
+		printf("  spread    no: packets pass on the CPU that they came in on (spread = off)\n");
 	if (ctl_number(flood, "enter_syn_per_s"))
 		printf("  flood     %s: %s new connections/s (begins at %s, ends below %s); %llu so far\n",
 		       ctl_true(flood, "lasts") ? "LASTS" : "no", ctl_grouped(ctl_number(flood, "syn_per_s"), a),

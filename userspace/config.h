@@ -39,6 +39,7 @@ enum config_relay { CONFIG_RELAY_GUARD, CONFIG_RELAY_SPLICE };
 
 enum config_syn_protect { CONFIG_SYN_OFF, CONFIG_SYN_AUTO, CONFIG_SYN_ALWAYS };
 enum config_syn_cookies { CONFIG_COOKIES_AUTO, CONFIG_COOKIES_OWN, CONFIG_COOKIES_KERNEL };
+enum config_spread { CONFIG_SPREAD_OFF, CONFIG_SPREAD_CPUMAP };
 
 struct config_front {
 	enum config_xdp mode;	  /* off when there is no interface */
@@ -62,6 +63,8 @@ struct config_front {
 	size_t decap_to_count;
 	uint16_t decap_gue_port;       /* 0: no GUE */
 	unsigned decap_mss;	       /* what clients are told to send in one segment when there are tunnels */
+	enum config_spread spread;     /* connections over the CPUs of workers, in software */
+	unsigned spread_queue;	       /* packets that may wait for a CPU */
 	bool steer;		  /* sk_lookup; false: plain bind on each address */
 };
 

@@ -273,14 +273,17 @@ static void check_decap(struct config_reading *r)
 
 static void check_front(struct config_reading *r)
 {
-	static const char *const need[] = { "mode", "deny", "allow", "decap-from", "decap-to" };
+	static const char *const need[] = { "mode", "deny", "allow", "decap-from", "decap-to", "spread" };
 	struct config_front *f = &r->c->front;
-	const struct config_place *leave = place_of(r, SECTION_FRONT, "flood-leave");
+	const struct config_place *leave = place_of(r, SECTION_FRONT, "flood-leave"), *steer = place_of(r, SECTION_FRONT, "steer");
 
 	if (f->flood_enter && f->flood_leave > f->flood_enter)
 		config_report_add(&r->report, leave->file, leave->line,
 				  "front: flood-leave = %u is above flood-enter = %u: a flood would end while it begins",
 				  f->flood_leave, f->flood_enter);
+	if (f->spread != CONFIG_SPREAD_OFF && !f->steer)
+		config_report_add(&r->report, steer->file, steer->line,
+				  "front: spread = cpumap needs steer = yes: the CPUs are those of the workers that connections are steered to");
 	check_decap(r);
 	if (f->interface_count || f->mode == CONFIG_XDP_OFF)
 		return;

@@ -93,6 +93,8 @@ const struct config_setting config_settings[] = {
 	FRONT("decap-to", ADDRESSES, decap_to, AND(config_front, decap_to_count)),
 	FRONT("decap-gue-port", NUMBER, decap_gue_port, .max = 65535, .def = "0"),
 	FRONT("decap-mss", NUMBER, decap_mss, .min = 536, .max = 8900, .def = "1392"),
+	FRONT("spread", CHOICE, spread, .choices = "off|cpumap", .def = "off"),
+	FRONT("spread-queue", NUMBER, spread_queue, .min = 64, .max = 16384, .def = "2048"),
 	FRONT("steer", YESNO, steer, .def = "yes"),
 
 	TLS("min-version", CHOICE, min_version, .min = 12, .choices = "1.2|1.3", .def = "1.2"),

@@ -157,6 +157,7 @@ static int open_front(struct daemon *d, char *err, size_t err_size)
 				      .decap_to_count = cfg->front.decap_to_count,
 				      .gue_port = cfg->front.decap_gue_port,
 				      .mss = tunnel_mss(cfg),
+				      .spread_queue = cfg->front.spread == CONFIG_SPREAD_CPUMAP ? cfg->front.spread_queue : 0,
 				      .plain_bind = !cfg->front.steer };
 	int r = front_open(&set, &d->front, err, err_size);
 

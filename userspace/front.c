@@ -241,6 +241,7 @@ static void size_maps(struct front_bpf *skel, const struct front_settings *set)
 	struct bpf_map *lists[] = { skel->maps.list6,	   skel->maps.allow_list, skel->maps.list4_net, skel->maps.list4_host, skel->maps.list4_rule };
 	size_t i;
 
+	front_size_spread(skel->maps.spread);
 	if (set->verified_entries)
 		bpf_map__set_max_entries(skel->maps.verified, set->verified_entries);
 	for (i = 0; set->list_entries && i < sizeof(lists) / sizeof(*lists); i++)
@@ -366,6 +367,8 @@ static int load_front(struct front *f, const struct front_settings *set, struct 
 	f->flood = front_keep(skel->maps.flood);
 	f->verified = front_keep(skel->maps.verified);
 	f->blocked = front_keep(skel->maps.blocked);
+	f->spread = front_keep(skel->maps.spread);
+	f->spread_cpus = front_keep(skel->maps.spread_cpus);
 	code = map_lists(f, skel, err);
 	if (!code)
 		code = name_newest(bpf_map__fd(skel->maps.front_newest), err);
@@ -373,6 +376,8 @@ static int load_front(struct front *f, const struct front_settings *set, struct 
 		code = set_tunnels(skel, set, err);
 	if (!code)
 		code = set_config(f, set, err);
+	if (!code && !f->spread_queue)
+		code = front_set_spread(f, NULL, 0);
 	if (!code)
 		code = set_vips(f, set, err);
 	if (!code)
@@ -431,7 +436,8 @@ static void describe(struct front *f)
 			f->links[i].native ? "native" : "generic: slow, for tests only",
 			f->links[i].dispatched ? ", in libxdp's dispatcher" : "", f->links[i].driver);
 	if (f->steer_link >= 0)
-		fprintf(out, "%sconnections steered to %u workers", i ? ", " : "", f->worker_count);
+		fprintf(out, "%sconnections steered to %u workers%s", i ? ", " : "", f->worker_count,
+			f->spread_queue ? ", spread over their CPUs by cpumap" : "");
 	fclose(out);
 }
 
@@ -453,6 +459,8 @@ static struct front *front_new(const struct front_settings *set)
 	f->vips = f->vip_ports = f->front_config = f->front_stats = f->front_also = -1;
 	f->list6 = f->allow_list = f->allow4 = f->allow6 = -1;
 	f->steer_state = f->cpu_worker = f->sockets = f->workers = f->steer_stats = -1;
+	f->spread = f->spread_cpus = -1;
+	f->spread_queue = set->spread_queue;
 	f->cookies = FRONT_COOKIES_NONE;
 	f->cookie_keys = f->cookie_stats = f->flood = f->watch_prog = -1;
 	f->listeners = set->listeners;
@@ -581,7 +589,7 @@ int front_map_cpus(struct front *f, const uint32_t *cpu_worker, size_t count)
 	if (bpf_map_update_elem(f->steer_state, &zero, &state, BPF_ANY))
 		return -errno;
 	drop_old_twins(f);
-	return 0;
+	return front_set_spread(f, cpu_worker, count);
 }
 
 static void close_fd(int fd)
@@ -616,6 +624,8 @@ void front_close(struct front *f, bool detach)
 	close_fd(f->front_also);
 	close_fd(f->verified);
 	close_fd(f->blocked);
+	close_fd(f->spread);
+	close_fd(f->spread_cpus);
 	close_fd(f->steer_state);
 	close_fd(f->cpu_worker);
 	close_fd(f->sockets);

@@ -56,6 +56,8 @@ struct front_settings {
 	size_t decap_to_count;
 	uint16_t gue_port;
 	unsigned mss;		/* what clients are told to send in one segment (SYN cookies); 0: what the MTU allows */
+	/* Connections are spread over the CPUs of workers in software, so many packets may wait for each; 0: they are not. */
+	unsigned spread_queue;
 	bool plain_bind;	/* no steering: listeners bind their addresses themselves */
 };
 
@@ -86,7 +88,7 @@ const char *front_describe(const struct front *f);
  */
 int front_set_socket(struct front *f, unsigned listener, unsigned worker, int fd);
 /*
- * cpu_worker[cpu] = worker; CPUs beyond count are spread by hash.  With this call the sockets of this process
+ * cpu_worker[cpu] = worker; CPUs beyond count are spread by hash.  With spread_queue the front sends packets on to these CPUs.  With this call the sockets of this process
  * take over from those of an earlier one, at once and for new connections only: call it when all are set.
  */
 int front_map_cpus(struct front *f, const uint32_t *cpu_worker, size_t count);

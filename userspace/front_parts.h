@@ -71,6 +71,8 @@ struct front {
 	bool blocked_used;
 	struct front_names *names;
 	int steer_state, cpu_worker, sockets, workers, steer_stats;
+	int spread, spread_cpus;
+	uint32_t spread_queue;	/* 0: packets pass on the CPU they came in on */
 	uint32_t generation;	/* ours */
 	unsigned listeners, worker_count, mss;
 	char *description;
@@ -128,6 +130,11 @@ struct front_tunnel_maps {
 };
 /* What decap is to know, and the fields of config that switch it on; rows of an earlier configuration go. */
 int front_fill_tunnels(const struct front_settings *set, const struct front_tunnel_maps *maps, struct front_err err);
+
+/* --- front_spread.c --- */
+void front_size_spread(struct bpf_map *spread);
+/* As front_map_cpus(): spreads over the CPUs of workers, or over none. */
+int front_set_spread(struct front *f, const uint32_t *cpu_worker, size_t count);
 
 /* --- front_pins.c --- */
 int front_pin_dirs(struct front_err err);

@@ -170,6 +170,8 @@ int front_view_state(const struct front_view *v, struct front_state *out)
 		out->source_per_minute = 60e9 / (double)config.source_interval_ns;
 		out->source_burst = (uint32_t)(config.source_burst_ns / config.source_interval_ns + 1);
 	}
+	out->spread_cpus = config.spread_cpus;
+	out->spread_queue = config.spread_queue;
 	out->generation = steer.generation;
 	out->workers = steer.workers;
 	out->pid = worker_pid(v, steer.generation);

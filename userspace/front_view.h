@@ -29,6 +29,7 @@ struct front_state {
 	double source_per_minute; /* 0: no limit */
 	uint32_t source_burst;
 	uint32_t generation, workers; /* of steering; 0: none */
+	uint32_t spread_cpus, spread_queue; /* connections are spread over so many CPUs, packets that may wait for each; 0: not */
 	uint32_t pid;		/* of the workers' process; 0: none has sockets there */
 };
 int front_view_state(const struct front_view *v, struct front_state *out);

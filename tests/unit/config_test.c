@@ -107,7 +107,7 @@ static void dump(FILE *out, const struct config *c)
 
 	fprintf(out, "top hostname=%s user=%s state-dir=%s run-dir=%s workers=%u io=%d log-level=%d metrics=%s\n", c->hostname,
 		c->user, c->state_dir, c->run_dir, c->workers, c->io, c->log_level, c->metrics_listen ? c->metrics_listen : "-");
-	fprintf(out, "front mode=%d steer=%d", c->front.mode, c->front.steer);
+	fprintf(out, "front mode=%d steer=%d spread=%d/%u", c->front.mode, c->front.steer, c->front.spread, c->front.spread_queue);
 	dump_names(out, "interfaces", c->front.interfaces, c->front.interface_count);
 	dump_names(out, "deny", c->front.deny_files, c->front.deny_file_count);
 	fprintf(out, "\nfront limits attach=%d list=%u verified=%u source=%u/%u factors=%u,%u flood=%u-%u,%u sessions=%u", c->front.attach, c->front.list_entries,
@@ -177,7 +177,7 @@ static const struct {
 	/* every default */
 	{ LEAST,
 	  { "top hostname=mx1.example.net user=danelaw state-dir=/var/lib/danelaw run-dir=/run/danelaw workers=0 io=0 log-level=2 metrics=-\n",
-	    "front mode=2 steer=1 interfaces= deny=\n",
+	    "front mode=2 steer=1 spread=0/2048 interfaces= deny=\n",
 	    "front limits attach=0 list=262144 verified=65536 source=0/60 factors=4,16 flood=20000-0,10000 sessions=0 allow=\n",
 	    "tls min-version=12 ticket-secret=- ciphers=- ciphersuites=- groups=-\n",
 	    "limits sessions=10000 handshakes=1000 errors=20 pipelined=50 relay-buffer=262144\n",
@@ -192,7 +192,7 @@ static const struct {
 	{ "/* a comment\n  of two lines */ hostname = 'mx1.example.net' # and one\n"
 	  "user = \"\"\nstate-dir = /s\nrun-dir = \"/r\" workers = 8 io = epoll log-level = debug // and one\n"
 	  "metrics = \"[::1]:9325\"\n"
-	  "front {\n\tinterfaces = {\"eth0\", eth1}\n\tmode = generic-allowed deny = {\"/etc/drop # no comment.txt\"}\n\tsteer = no\n"
+	  "front {\n\tinterfaces = {\"eth0\", eth1}\n\tmode = generic-allowed deny = {\"/etc/drop # no comment.txt\"}\n\tsteer = no spread = off spread-queue = 16384\n"
 	  "allow = {/a, /b} attach = libxdp list-entries = 1000000 verified-entries = 1000 source-rate = 600 source-burst = 1 factor-56 = 0 factor-48 = 65536\n"
 	  "flood-enter = 7 flood-leave = 7 flood-hold = 1m }\nlimits { source-sessions = 30 }\n"
 	  "tls { min-version = 1.3 ticket-secret = \"/etc/secret\" ciphers = \"A:B\" ciphersuites = C groups = 'X25519:P-256' }\n"
@@ -208,7 +208,7 @@ static const struct {
 	  " certificates = {\"wild.card_2\", \"mx1\"} pool = \"p\" require-tls = yes proxy = required proxy-from = {10.0.0.0/8}\n"
 	  " proxy-from += {\"2001:db8::/32\"} greet-delay = 6s newline = normalize max-size = 50m }\n",
 	  { "top hostname=mx1.example.net user= state-dir=/s run-dir=/r workers=8 io=2 log-level=3 metrics=[::1]:9325\n",
-	    "front mode=1 steer=0 interfaces=eth0,eth1 deny=/etc/drop # no comment.txt\n",
+	    "front mode=1 steer=0 spread=0/16384 interfaces=eth0,eth1 deny=/etc/drop # no comment.txt\n",
 	    "front limits attach=1 list=1000000 verified=1000 source=600/1 factors=0,65536 flood=7-7,60000 sessions=30 allow=/a,/b\n",
 	    "tls min-version=13 ticket-secret=/etc/secret ciphers=A:B ciphersuites=C groups=X25519:P-256\n",
 	    "limits sessions=20000 handshakes=5 errors=3 pipelined=100 relay-buffer=1048576\n",
@@ -230,13 +230,15 @@ static const struct {
 	  { "policy one@6 networks= names= verdicts=0 client-dane=4 relay=0 pool=- sessions=0 max-size=0 lane=0/0/0\n",
 	    "policy two@7 networks=10.0.0.0/104,2001:db8::/32 names=mail.a.example,.b.example verdicts=12 client-dane=3 relay=1 pool=q sessions=5"
 	    " max-size=1024 lane=172800000/9/3\n", "client l dane=2 policies=two,one\n", "judging judgements=7 cache=0 verdict=2000 extension=65486\n" } },
+	{ LEAST "front { interfaces = eth0 spread = cpumap spread-queue = 64 }",
+	  { "front mode=0 steer=1 spread=1/64 interfaces=eth0 deny=\n" } },
 	{ LEAST, { "client l dane=0 policies=\n", "judging judgements=250 cache=4096 verdict=10000 extension=0\n" } },
 	/* sections in any order, lines that end in CRLF, a byte order mark */
 	{ "\xef\xbb\xbf" "listener l { pool = p }\r\npool p { backends = a }\r\nbackend a { address = 10.0.0.5 }\r\n"
 	  "limits { sessions = 5 }\r\nlimits { errors = 6 }\r\nhostname = mx1.example.net",
 	  { "limits sessions=5 handshakes=1000 errors=6", "listener l@1 ", "pool p@2 ", "backend a@3 " } },
 	/* an interface, and a front switched off in spite of one; xclient's neighbours */
-	{ LEAST "front { interfaces = eth0 }\nbackend v1 { address = h client-address = proxy-v1 }", { "front mode=0 steer=1 interfaces=eth0 deny=\n",
+	{ LEAST "front { interfaces = eth0 }\nbackend v1 { address = h client-address = proxy-v1 }", { "front mode=0 steer=1 spread=0/2048 interfaces=eth0 deny=\n",
 	  "backend v1@6 host=h port=25 weight=1 client-address=1" } },
 	{ LEAST "front { interfaces = eth0 mode = off }\nio = uring log-level = error", { "front mode=2 ", "top hostname=mx1.example.net user=danelaw "
 	  "state-dir=/var/lib/danelaw run-dir=/run/danelaw workers=0 io=1 log-level=0" } },
@@ -368,6 +370,12 @@ static const struct {
 	{ LEAST "front {\nallow = /d }", "t.conf:6: front: allow needs interfaces: {\"eth0\"}, or mode = off\n" },
 	{ LEAST "front {\ninterfaces = a\nflood-enter = 100\nflood-leave = 101 }",
 	  "t.conf:8: front: flood-leave = 101 is above flood-enter = 100: a flood would end while it begins\n" },
+	{ LEAST "front {\ninterfaces = a\nspread = cpumap\nsteer = no }",
+	  "t.conf:8: front: spread = cpumap needs steer = yes: the CPUs are those of the workers that connections are steered to\n" },
+	{ LEAST "front {\nspread = cpumap }", "t.conf:6: front: spread needs interfaces: {\"eth0\"}, or mode = off\n" },
+	{ LEAST "front {\ninterfaces = a\nspread = cpu }", "t.conf:7: front: spread = \"cpu\" is not one of: off, cpumap\n" },
+	{ LEAST "front {\ninterfaces = a\nspread = cpumap\nspread-queue = 63 }",
+	  "t.conf:8: front: spread-queue = \"63\" is not a number from 64 to 16384\n" },
 	{ LEAST "front {\ninterfaces = a\ndecap-from = 10.0.0.1 }",
 	  "t.conf:7: front: decap-from = {\"BALANCER\"} and decap-to = {\"ADDRESS\"} go together\n" },
 	{ LEAST "front {\ninterfaces = a\ndecap-to = 10.0.0.1 decap-gue-port = 6080 }",
@@ -617,7 +625,7 @@ static void flags(void **state)
 	c = from_flags("mx1.example.net", two, 2, "eth0", NULL);
 	assert_string_equal(said, "");
 	text = dumped(c);
-	assert_non_null(strstr(text, "front mode=0 steer=1 interfaces=eth0 "));
+	assert_non_null(strstr(text, "front mode=0 steer=1 spread=0/2048 interfaces=eth0 "));
 	assert_non_null(strstr(text, " chain=/var/lib/danelaw/self.crt key=/var/lib/danelaw/self.key\n"));
 	assert_non_null(strstr(text, " host=2001:db8::5 port=25 "));
 	assert_non_null(strstr(text, " hostname=mx1.example.net address=:: port=25 certificates=self pool=backends "));
@@ -628,7 +636,7 @@ static void flags(void **state)
 
 	c = from_flags("mx1.example.net", two, 1, NULL, "127.0.0.1:2525");
 	text = dumped(c);
-	assert_non_null(strstr(text, "front mode=2 steer=0 interfaces= "));
+	assert_non_null(strstr(text, "front mode=2 steer=0 spread=0/2048 interfaces= "));
 	assert_non_null(strstr(text, " address=127.0.0.1 port=2525 "));
 	free(text);
 	config_free(c);

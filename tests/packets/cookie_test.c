@@ -23,7 +23,6 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -687,7 +686,7 @@ static int accept_any(struct tcp_info *info)
 
 	for (i = 0; i < SOCKETS; i++)
 		polls[i] = (struct pollfd){ .fd = listeners[i], .events = POLLIN };
-	if (poll(polls, SOCKETS, 10000) < 1)
+	if (poll(polls, SOCKETS, PACKET_DEADLINE_S * 1000) < 1)
 		fail_msg("no connection came");
 	for (i = 0; !(polls[i].revents & POLLIN);)
 		i++;
@@ -708,6 +707,7 @@ static int connect_to(const char *ip)
 	len = net_to_sockaddr(&to, &ss);
 	enter(client_ns);
 	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	packet_deadline(fd);
 	code = connect(fd, (struct sockaddr *)&ss, len) ? -errno : 0;
 	enter(edge_ns);
 	if (code)
@@ -722,16 +722,54 @@ static void sysctl(int ns, const char *name, int value)
 	enter(edge_ns);
 }
 
+/* Both ends of a connection that got stuck, for who has to find out why. */
+static void tell_stuck(void)
+{
+	packet_sh("ss -tinmo 'sport = :25' >&2; nstat -as TcpExt* >&2");
+	enter(client_ns);
+	packet_sh("ss -tinmo 'dport = :25' >&2; nstat -as TcpExt* >&2");
+	enter(edge_ns);
+}
+
+/* 200 KB from one end to the other. */
+static void carry(int from, int to, const char *what)
+{
+	static char data[200000], got[200000];
+	size_t sent = 0, come = 0;
+	ssize_t n;
+
+	memset(data, 'x', sizeof(data));
+	while (come < sizeof(got)) {
+		struct pollfd polls[2] = { { .fd = to, .events = POLLIN }, { .fd = from, .events = sent < sizeof(data) ? POLLOUT : 0 } };
+
+		if (poll(polls, 2, PACKET_DEADLINE_S * 1000) < 1) {
+			tell_stuck();
+			fail_msg("%s: of %zu bytes sent %zu came, and then no more", what, sent, come);
+		}
+		if (polls[1].revents & POLLOUT) {
+			n = send(from, data + sent, sizeof(data) - sent, MSG_DONTWAIT);
+			assert_true(n > 0 || errno == EAGAIN);
+			sent += n > 0 ? (size_t)n : 0;
+		} else {
+			assert_int_equal(polls[1].revents, 0);
+		}
+		if (polls[0].revents) {
+			n = recv(to, got + come, sizeof(got) - come, MSG_DONTWAIT);
+			assert_true(n > 0 || (n < 0 && errno == EAGAIN));
+			come += n > 0 ? (size_t)n : 0;
+		}
+	}
+	assert_memory_equal(got, data, sizeof(got));
+}
+
 /* A connection on a cookie, both ends of which have agreed on these options; 200 KB each way. */
 static void handshake(const char *ip, unsigned options, const char *what)
 {
-	static char data[200000], got[200000];
 	unsigned mask = TCPI_OPT_TIMESTAMPS | TCPI_OPT_SACK | TCPI_OPT_WSCALE;
 	uint64_t sent = count_of("front", "cookie_sent");
 	struct tcp_info ours, theirs;
 	socklen_t len = sizeof(theirs);
 	int client, server;
-	pid_t pid;
 
 	client = connect_to(ip);
 	server = accept_any(&ours);
@@ -742,22 +780,8 @@ static void handshake(const char *ip, unsigned options, const char *what)
 			 options);
 	if (options & TCPI_OPT_WSCALE && (ours.tcpi_rcv_wscale != theirs.tcpi_snd_wscale || ours.tcpi_snd_wscale != theirs.tcpi_rcv_wscale))
 		fail_msg("%s, %s: window scales differ", what, ip);
-	memset(data, 'x', sizeof(data));
-	pid = fork();
-	assert_true(pid >= 0);
-	if (!pid) {
-		ssize_t n = send(server, data, sizeof(data), 0);
-
-		_exit(n != sizeof(data) || recv(server, got, sizeof(got), MSG_WAITALL) != sizeof(got));
-	}
-	assert_int_equal(recv(client, got, sizeof(got), MSG_WAITALL), sizeof(got));
-	assert_int_equal(send(client, data, sizeof(data), 0), sizeof(data));
-	{
-		int status;
-
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		assert_int_equal(status, 0);
-	}
+	carry(server, client, what);
+	carry(client, server, what);
 	close(client);
 	close(server);
 }
@@ -889,12 +913,12 @@ static int open_wire(void)
 	return fd;
 }
 
-/* The TCP answer to this port, or none within 10 s. */
+/* The TCP answer to this port. */
 static void receive(int wire, uint16_t port, uint8_t *frame)
 {
 	struct pollfd p = { .fd = wire, .events = POLLIN };
 
-	while (poll(&p, 1, 10000) == 1) {
+	while (poll(&p, 1, PACKET_DEADLINE_S * 1000) == 1) {
 		ssize_t n = recv(wire, frame, PACKET_MAX, 0);
 
 		if (n >= 54 && frame[23] == 6 && get32(frame + 34) == (25u << 16 | port))

@@ -188,6 +188,14 @@ bool packet_checksums_ok(const uint8_t *frame, size_t len)
 	return ip + header + upper <= frame + len && !fold(sum16(ip, header, 0)) && !tcp_sum(ip + 12, 4, ip + header, upper);
 }
 
+void packet_deadline(int fd)
+{
+	struct timeval t = { .tv_sec = PACKET_DEADLINE_S };
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t)), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t)), 0);
+}
+
 void packet_sh(const char *fmt, ...)
 {
 	char command[1024];

@@ -62,6 +62,12 @@ int packet_reason_out(int prog, const uint8_t *frame, size_t len, uint8_t *out, 
 int packet_reason(int prog, const uint8_t *frame, size_t len);
 extern const char *const reason_names[REASON_COUNT];
 extern const uint8_t reason_verdicts[REASON_COUNT]; /* XDP_PASS, … */
+/*
+ * Every wait on this socket, connect(2) among them, fails after PACKET_DEADLINE_S: what never comes is a failure with
+ * a name, not a test that hangs.  Longer than TCP's longest pause between two probes of a closed window (120 s).
+ */
+enum { PACKET_DEADLINE_S = 130 };
+void packet_deadline(int fd);
 void packet_sh(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* a shell command that must succeed */
 
 #endif

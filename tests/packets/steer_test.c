@@ -73,6 +73,7 @@ static int connect_to(int cpu, const char *ip, uint16_t port)
 	use_cpu(cpu);
 	enter(client_ns);
 	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	packet_deadline(fd);
 	code = connect(fd, (struct sockaddr *)&ss, len) ? -errno : 0;
 	enter(edge_ns);
 	if (!code)
@@ -92,7 +93,7 @@ static int accepted_by(const int *listeners, int count, const char *ip, uint16_t
 
 	for (i = 0; i < count; i++)
 		polls[i] = (struct pollfd){ .fd = listeners[i], .events = POLLIN };
-	assert_true(poll(polls, (nfds_t)count, 10000) >= 1);
+	assert_true(poll(polls, (nfds_t)count, PACKET_DEADLINE_S * 1000) >= 1);
 	for (i = 0; !(polls[i].revents & POLLIN);)
 		i++;
 	fd = accept(listeners[i], NULL, NULL);

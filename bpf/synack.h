@@ -4,7 +4,7 @@
  *
  * The frame that came becomes the one that goes: Ethernet addresses swapped, VLAN tags as they were, everything
  * behind them written anew, without IP options or extension headers and with no more TCP options than were
- * offered.  An answer is never longer than a SYN with the same options, so nobody is flooded by way of us.
+ * offered.  An answer is never longer than the SYN, so nobody is flooded by way of us.
  *
  * Checksums of the SYN itself are not looked at: what a damaged one sets off is an answer that nobody answers.
  */
@@ -182,7 +182,9 @@ static __always_inline void agree(struct tcp_seen *seen, const struct front_conf
 		seen->sack = 0;
 	if (!(config->cookie_offer & COOKIE_OFFER_WSCALE))
 		seen->wscale = NO_WSCALE;
-	if (config->cookie_path == COOKIE_PATH_KERNEL && !seen->timestamp) { /* its cookies keep them in the timestamp */
+	if (!seen->mss) /* the answer has none then, and nothing else: an option of ours would make it longer than the SYN */
+		seen->timestamp = 0;
+	if (!seen->mss || (config->cookie_path == COOKIE_PATH_KERNEL && !seen->timestamp)) { /* its cookies keep them there */
 		seen->sack = 0;
 		seen->wscale = NO_WSCALE;
 	}
@@ -194,6 +196,8 @@ static __always_inline void put_options(struct answer *a, const struct tcp_seen 
 {
 	__u32 n = 1;
 
+	if (!seen->mss)
+		return; /* none */
 	a->options[0] = bpf_htonl(OPTION_MSS << 24 | 4 << 16 | (v4 ? config->cookie_mss4 : config->cookie_mss6));
 	if (seen->timestamp) {
 		a->options[1] = seen->sack ? bpf_htonl(OPTION_SACK_OK << 24 | 2 << 16 | OPTION_TIMESTAMP << 8 | 10)

@@ -111,11 +111,16 @@ static void close_all(void)
 	close(prog);
 }
 
-static void set_keys(uint64_t epoch)
+static void set_keys_of(const uint8_t k[16], uint64_t epoch)
 {
 	for (uint64_t e = epoch - 1; e <= epoch + 1; e++)
-		assert_int_equal(front_set_cookie_key(front, e, key, false), 0);
+		assert_int_equal(front_set_cookie_key(front, e, k, false), 0);
 	assert_int_equal(front_set_cookie_epoch(front, epoch), 0);
+}
+
+static void set_keys(uint64_t epoch)
+{
+	set_keys_of(key, epoch);
 }
 
 static bool kernel_has_own(void)
@@ -128,10 +133,12 @@ static bool kernel_has_own(void)
 	return major > 6 || (major == 6 && minor >= 9);
 }
 
+static bool shared; /* are keys those of other nodes too? */
+
 static void open_with(enum front_cookies cookies, unsigned per_minute)
 {
 	struct front_settings set = { .listeners = 1, .workers = WORKERS, .protect = FRONT_PROTECT_AUTO, .cookies = cookies,
-				      .source_per_minute = per_minute, .source_burst = 1 };
+				      .cookies_shared = shared, .source_per_minute = per_minute, .source_burst = 1 };
 	static bool again;
 	unsigned i;
 
@@ -238,8 +245,9 @@ static const struct answer_row {
 	uint8_t agreed[20];
 	uint8_t words, low; /* of options; of the cookie */
 } answers[] = {
-	{ "no options", { 0 }, { 0 }, 0, { MSS(1460) }, 1, 0 << 5 | 15 },
-	{ "no options, IPv6", { .v6 = true }, { 0 }, 0, { MSS(1440) }, 1, 0 << 5 | 15 },
+	{ "no options", { 0 }, { 0 }, 0, { 0 }, 0, 0 << 5 | 15 },
+	{ "no options, IPv6", { .v6 = true }, { 0 }, 0, { 0 }, 0, 0 << 5 | 15 },
+	{ "no MSS: nothing else", { .v6 = true, .tcp_options = 5 }, { NOP, NOP, SACK_OK, NOP, NOP, TS, NOP, WS(7) }, 0, { 0 }, 0, 15 },
 	{ "as Linux sends it", { .tcp_options = 5 }, { MSS(1460), SACK_OK, TS, NOP, WS(7) }, 0,
 	  { MSS(1460), SACK_OK, TS_BACK, NOP, WS(10) }, 5, 6 << 5 | 16 | 7 },
 	{ "as Linux sends it, IPv6", { .v6 = true, .tcp_options = 5 }, { MSS(1440), SACK_OK, TS, NOP, WS(9) }, 0,
@@ -267,12 +275,12 @@ static const struct answer_row {
 	  { MSS(1460), NOP, NOP, SACK_OK }, 2, 6 << 5 | 16 | 15 },
 	{ "of two the later counts", { .tcp_options = 2 }, { MSS(536), MSS(1460) }, 0, { MSS(1460) }, 1, 6 << 5 | 15 },
 	{ "nothing behind the end of options", { .tcp_options = 3 }, { 0, 0, 0, 0, MSS(1460), NOP, NOP, SACK_OK }, 0,
-	  { MSS(1460) }, 1, 15 },
+	  { 0 }, 0, 15 },
 	{ "an option of length 0 ends them", { .tcp_options = 3 }, { MSS(1460), 30, 0, NOP, NOP, NOP, NOP, SACK_OK }, 0,
 	  { MSS(1460) }, 1, 6 << 5 | 15 },
 	{ "an option beyond the header ends them", { .tcp_options = 2 }, { MSS(1460), 8, 10, 1, 2 }, 0, { MSS(1460) }, 1,
 	  6 << 5 | 15 },
-	{ "an MSS of another length is none", { .tcp_options = 2 }, { 2, 6, 5, 180, 0, 0, NOP, NOP }, 0, { MSS(1460) }, 1, 15 },
+	{ "an MSS of another length is none", { .tcp_options = 2 }, { 2, 6, 5, 180, 0, 0, NOP, NOP }, 0, { 0 }, 0, 15 },
 	{ "forty bytes of NOP", { .tcp_options = 10 }, { NOP, NOP, NOP, NOP, NOP, NOP, NOP, NOP, NOP, NOP, NOP, NOP, NOP, NOP, NOP,
 	  NOP, NOP, NOP, NOP, NOP, NOP, NOP, NOP, NOP, NOP, NOP, NOP, NOP, NOP, NOP, NOP, NOP, NOP, NOP, NOP, NOP, MSS(1460) }, 0,
 	  { MSS(1460) }, 1, 6 << 5 | 15 },
@@ -282,9 +290,9 @@ static const struct answer_row {
 	{ "IP options go", { .ip_options = 10, .tcp_options = 1 }, { MSS(1460) }, 0, { MSS(1460) }, 1, 6 << 5 | 15 },
 	{ "extension headers go", { .v6 = true, .ext = { HOPOPTS, 60 }, .ext_words = 6, .tcp_options = 1 }, { MSS(1440) }, 0,
 	  { MSS(1440) }, 1, 6 << 5 | 15 },
-	{ "data is not kept", { .payload = 900 }, { 0 }, 0, { MSS(1460) }, 1, 15 },
-	{ "padding goes", { .pad = 200 }, { 0 }, 0, { MSS(1460) }, 1, 15 },
-	{ "ECN is not agreed on", { .flags = SYN | ECE | 128 }, { 0 }, 0, { MSS(1460) }, 1, 15 },
+	{ "data is not kept", { .payload = 900 }, { 0 }, 0, { 0 }, 0, 15 },
+	{ "padding goes", { .pad = 200 }, { 0 }, 0, { 0 }, 0, 15 },
+	{ "ECN is not agreed on", { .flags = SYN | ECE | 128 }, { 0 }, 0, { 0 }, 0, 15 },
 };
 
 static uint8_t *put16(uint8_t *at, unsigned v)
@@ -395,6 +403,16 @@ static size_t answer_to(const uint8_t *syn, size_t len, uint8_t *out)
 	return out_len;
 }
 
+/* Whoever is told of in a forged SYN gets no more than was sent to us (and Ethernet's least, 60 bytes). */
+static void check_sizes(const struct answer_row *row, const uint8_t *syn, size_t len, const uint8_t *out, size_t out_len)
+{
+	size_t at = ip_at(&row->spec) + (row->spec.v6 ? 4 : 2);
+	unsigned came = syn[at] << 8 | syn[at + 1], went = out[at] << 8 | out[at + 1];
+
+	if (out_len > (len > 60 ? len : 60) || went > came)
+		fail_msg("%s: the answer to %zu bytes (IP %u) has %zu (IP %u)", row->what, len, came, out_len, went);
+}
+
 static void check_answer(const struct answer_row *row)
 {
 	uint8_t syn[PACKET_MAX], out[PACKET_MAX + 256], wanted[128];
@@ -415,8 +433,7 @@ static void check_answer(const struct answer_row *row)
 		if (out[i] != wanted[i])
 			fail_msg("%s: byte %zu (%zu of TCP) is %02x, not %02x", row->what, i, i - ip - (row->spec.v6 ? 40 : 20), out[i],
 				 wanted[i]);
-	if (out_len > (len + 4 > 60 ? len + 4 : 60)) /* an MSS is all that it may have and the SYN not */
-		fail_msg("%s: the answer to %zu bytes has %zu", row->what, len, out_len);
+	check_sizes(row, syn, len, out, out_len);
 }
 
 static void test_answers(void **state)
@@ -438,7 +455,7 @@ static const struct answer_row kernel_answers[] = {
 	{ "the kernel's offset is secret", { .tcp_options = 5 }, { MSS(1460), SACK_OK, TS, NOP, WS(7) },
 	  COOKIE_OFFER_SACK | COOKIE_OFFER_WSCALE, { MSS(1460) }, 1, 0 },
 	{ "the peer sends no timestamps", { .tcp_options = 3 }, { MSS(1460), NOP, WS(8), NOP, NOP, SACK_OK }, 7, { MSS(1460) }, 1, 0 },
-	{ "no options, IPv6", { .v6 = true, .vlans = 1 }, { 0 }, 7, { MSS(1440) }, 1, 0 },
+	{ "no options, IPv6", { .v6 = true, .vlans = 1 }, { 0 }, 7, { 0 }, 0, 0 },
 };
 
 static uint32_t get32(const uint8_t *at)
@@ -469,6 +486,7 @@ static void test_kernel_answers(void **state)
 		len = build_syn(&row->spec, row->offered, syn);
 		out_len = answer_to(syn, len, out);
 		assert_true(packet_checksums_ok(out, out_len));
+		check_sizes(row, syn, len, out, out_len);
 		zero_checksums(row->spec.v6, ip_at(&row->spec), out);
 		tcp = out + ip_at(&row->spec) + (row->spec.v6 ? 40 : 20);
 		tsval = row->words >= 4 ? get32(tcp + 28) : 0;
@@ -979,6 +997,54 @@ static void test_lost_ack(void **state)
 	lost_ack(FRONT_COOKIES_KERNEL, 5002);
 }
 
+/*
+ * One node answers the SYN, and the ACK comes to another, which knows nothing of it and is in no flood itself.  With
+ * the same secret the second makes the connection, else its kernel answers with a reset.
+ */
+static void other_node(const uint8_t its_key[16], uint16_t port, bool same)
+{
+	struct spec s = { .src = "198.51.100.77", .sport = port };
+	uint8_t frame[PACKET_MAX];
+	struct tcp_info info;
+	int wire, server;
+	size_t len;
+
+	shared = true;
+	open_with(FRONT_COOKIES_OWN, 0);
+	packet_sh("ip neigh replace 198.51.100.77 lladdr 02:00:00:00:00:02 dev veth0 nud permanent");
+	wire = open_wire();
+	send_frame(wire, frame, packet_build(&s, frame));
+	receive(wire, port, frame);
+	assert_int_equal(frame[14 + 20 + 13], SYN | ACK);
+	s.flags = PSH | ACK;
+	s.seq = 1001;
+	s.ack = get32(frame + 14 + 20 + 4) + 1;
+	s.payload = 26;
+	open_with(FRONT_COOKIES_OWN, 0); /* all that the first one had is gone */
+	set_keys_of(its_key, EPOCH);
+	len = packet_build(&s, frame);
+	expect(packet_reason(prog, frame, len), same ? REASON_cookie_valid : REASON_cookie_invalid, "in a flood");
+	set_flood(false);
+	send_frame(wire, frame, len);
+	receive(wire, port, frame);
+	assert_int_equal(frame[14 + 20 + 13] & (SYN | RST), same ? 0 : RST);
+	if (same) {
+		server = accept_any(&info);
+		assert_int_equal(recv(server, frame, 100, MSG_DONTWAIT), 26);
+		close(server);
+	}
+	close(wire);
+	shared = false;
+}
+
+static void test_other_node(void **state)
+{
+	static const uint8_t other[16] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16 };
+
+	other_node(key, 5011, true);
+	other_node(other, 5012, false);
+}
+
 /* Nobody accepts: soon strangers are asked to wait, and those that have begun are told. */
 static void test_full_queue(void **state)
 {
@@ -1049,6 +1115,7 @@ int main(void)
 		cmocka_unit_test(test_epochs),	   cmocka_unit_test(test_limit),   cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_own_tcp),	   cmocka_unit_test(test_after_flood), cmocka_unit_test(test_kernel_tcp),
 		cmocka_unit_test(test_plain_watch), cmocka_unit_test(test_lost_ack), cmocka_unit_test(test_full_queue),
+		cmocka_unit_test(test_other_node),
 	};
 
 	if (!packet_namespace()) {

@@ -16,7 +16,9 @@ my %start = (
 	'danelaw' => sub { danelaw(@_, 'uring') },
 	'danelaw-epoll' => sub { danelaw(@_, 'epoll') },
 	# sessions are passed on unread once the backend is ready (in the clear: from MAIL on)
-	'danelaw-splice' => sub { danelaw(@_, 'uring', 'policy "trusted" { networks = { "127.0.0.0/8" } relay = splice }', 'policies = { "trusted" }') },
+	'danelaw-splice' => sub {
+		danelaw(@_, 'uring', top => 'policy "trusted" { networks = { "127.0.0.0/8" } relay = splice }', listener => 'policies = { "trusted" }');
+	},
 	# for the case client-dane-4k: the client is not asked though others would be; its verdict is kept; it is not
 	'danelaw-not-asked' => sub { judging(@_, 'off', 4096) },
 	'danelaw-cached' => sub { judging(@_, 'observe', 4096) },

@@ -173,6 +173,7 @@ static void leave_pipe(struct session *s, struct pass_way *w)
 	if (w->pipe)
 		splice_put(s->env->pipes, w->pipe);
 	w->pipe = NULL;
+	w->run = 0; /* counts anew: what was drained since the turn must not make it wait for a pipe, with nothing to wake it */
 	w->turned = false;
 }
 

@@ -362,7 +362,7 @@ edge_start
 ok "validation without a resolver: 503" comes 20 '^503 DNSSEC: the look-up of "\." failed' health
 state_of_a() { ctl backends mx-a --json; field 'j[0]["state"], j[0]["why"]'; }
 ok "backends: the one that needs it is out, and why" comes 10 "lookup failed.*look-up of" state_of_a
-ok "the log says so loudly" grep -q 'backends with tls = dane are out' $EDGE_LOG
+ok "the log says so loudly" lab_wait 20 grep -q 'backends with tls = dane are out' $EDGE_LOG
 edge_stop
 control_conf 203.0.113.99 "when-broken = run-without" >$EDGE_CONF
 edge_start

@@ -36,11 +36,6 @@ static struct front *front;
 static int prog, client_ns, edge_ns, listeners[SOCKETS];
 static const uint8_t key[16] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
 
-static void enter(int ns)
-{
-	assert_int_equal(syscall(SYS_setns, ns, CLONE_NEWNET), 0);
-}
-
 static void expect(int reason, int wanted, const char *what)
 {
 	if (reason != wanted)
@@ -723,11 +718,11 @@ static int connect_to(const char *ip)
 
 	net_parse_ip(ip, &to.ip);
 	len = net_to_sockaddr(&to, &ss);
-	enter(client_ns);
+	packet_enter(client_ns);
 	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	packet_deadline(fd);
 	code = connect(fd, (struct sockaddr *)&ss, len) ? -errno : 0;
-	enter(edge_ns);
+	packet_enter(edge_ns);
 	if (code)
 		fail_msg("%s: %s", ip, strerror(-code));
 	return fd;
@@ -735,9 +730,9 @@ static int connect_to(const char *ip)
 
 static void sysctl(int ns, const char *name, int value)
 {
-	enter(ns);
+	packet_enter(ns);
 	packet_sh("echo %d >/proc/sys/net/ipv4/%s", value, name);
-	enter(edge_ns);
+	packet_enter(edge_ns);
 }
 
 /* Both ends of a connection that got stuck, for who has to find out why. */
@@ -923,11 +918,11 @@ static int open_wire(void)
 	struct sockaddr_ll at = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_IP) };
 	int fd;
 
-	enter(client_ns);
+	packet_enter(client_ns);
 	fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_IP));
 	at.sll_ifindex = (int)if_nametoindex("veth1");
 	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-	enter(edge_ns);
+	packet_enter(edge_ns);
 	return fd;
 }
 
@@ -1085,19 +1080,10 @@ static void attach_pass(void)
 
 static int setup(void **state)
 {
-	edge_ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	assert_int_equal(syscall(SYS_unshare, CLONE_NEWNET), 0);
-	client_ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	enter(edge_ns);
-	packet_sh("ip link set veth1 netns /proc/%d/fd/%d", getpid(), client_ns);
-	packet_sh("ip addr add 198.51.100.1/24 dev veth0 && ip addr add 2001:db8:5::1/64 dev veth0 nodad && "
-		  "ip addr add 192.0.2.25/32 dev lo && ip addr add 2001:db8::25/128 dev lo");
-	enter(client_ns);
-	packet_sh("ip link set lo up && ip link set veth1 addrgenmode none up && ip addr add 198.51.100.10/24 dev veth1 && "
-		  "ip addr add 2001:db8:5::10/64 dev veth1 nodad && ip route add default via 198.51.100.1 && "
-		  "ip -6 route add default via 2001:db8:5::1");
+	packet_client(&edge_ns, &client_ns);
+	packet_enter(client_ns);
 	attach_pass();
-	enter(edge_ns);
+	packet_enter(edge_ns);
 	return 0;
 }
 

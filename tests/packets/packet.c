@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/sched.h>
 #include <sched.h>
@@ -217,6 +218,30 @@ bool packet_namespace(void)
 	return !system("ip link set lo up && ip link add veth0 address 02:00:00:00:00:01 type veth peer name veth1 address "
 		       "02:00:00:00:00:02 && ip link set veth0 addrgenmode none && ip link set veth1 addrgenmode none && "
 		       "ip link set veth0 up && ip link set veth1 up");
+}
+
+void packet_enter(int ns)
+{
+	assert_int_equal(syscall(SYS_setns, ns, CLONE_NEWNET), 0);
+}
+
+void packet_client(int *edge_ns, int *client_ns)
+{
+	*edge_ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(syscall(SYS_unshare, CLONE_NEWNET), 0);
+	*client_ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	packet_enter(*edge_ns);
+	packet_sh("ip link set veth1 netns /proc/%d/fd/%d", getpid(), *client_ns);
+	packet_sh("ip addr add 198.51.100.1/24 dev veth0 && ip addr add 2001:db8:5::1/64 dev veth0 nodad && "
+		  "ip addr add 192.0.2.25/32 dev lo && ip addr add 2001:db8::25/128 dev lo && "
+		  "for a in 198.51.100.10 2001:db8:5::10; do "
+		  "ip neigh replace $a lladdr 02:00:00:00:00:02 dev veth0 nud permanent || exit; done");
+	packet_enter(*client_ns);
+	packet_sh("ip link set lo up && ip link set veth1 addrgenmode none up && ip addr add 198.51.100.10/24 dev veth1 && "
+		  "ip addr add 2001:db8:5::10/64 dev veth1 nodad && ip route add default via 198.51.100.1 && "
+		  "ip -6 route add default via 2001:db8:5::1 && for a in 198.51.100.1 2001:db8:5::1; do "
+		  "ip neigh replace $a lladdr 02:00:00:00:00:01 dev veth1 nud permanent || exit; done");
+	packet_enter(*edge_ns);
 }
 
 struct front *packet_front(const struct front_settings *other)

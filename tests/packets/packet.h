@@ -48,6 +48,13 @@ bool packet_checksums_ok(const uint8_t *frame, size_t len);
  * Enters new namespaces (net, mount, with an own bpffs), makes veth0/veth1.  False: not root (the test says skip).
  */
 bool packet_namespace(void);
+/*
+ * A client for real TCP, in a namespace of its own behind the veth: descriptors of both namespaces.  Each knows the
+ * other's hardware address for good: without link-local addresses nobody could ask for it (RFC 4861 7.2.2).
+ *    client: veth1 198.51.100.10, 2001:db8:5::10  ──  edge: veth0 198.51.100.1, 2001:db8:5::1; 192.0.2.25, 2001:db8::25 on lo
+ */
+void packet_client(int *edge_ns, int *client_ns);
+void packet_enter(int ns); /* a network namespace */
 /* Opens the front on veth0 for the usual addresses, port 25; other settings may be NULL. */
 struct front *packet_front(const struct front_settings *other);
 /* A pinned object by name, "maps/deny4", "progs/front"; asserts it is there. */

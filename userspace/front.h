@@ -99,6 +99,8 @@ int front_map_cpus(struct front *f, const uint32_t *cpu_worker, size_t count);
  * ms 0 removes the source, whatever it is verified as.  Any thread.
  */
 #define FRONT_VERIFIED_PER_NAME 8
+#define FRONT_VERIFIED_NAMES 8192 /* at a time, of */
+#define FRONT_VERIFIED_ZONES 4096 /* so many: one more takes the place of one not seen for long, with its sources */
 #define FRONT_VERIFIED_PER_ZONE 16
 int front_verify_source(struct front *f, const struct in6_addr *ip, const char *name, const char *zone, uint32_t ms);
 /* The source holds as many connections as it may: for so long its new ones are dropped.  ms 0: no longer.  Any thread. */

@@ -4,9 +4,9 @@
  *
  * The lane of verified sources must not be something that one proven name can fill, nor one zone, whose owner can
  * make any number of names: each name has a few places for sources, each zone a few for names, and one more takes
- * the place of the oldest, with all its sources.  The tables are of a fixed size, a name or zone placed by its hash;
- * when two meet in one place the newcomer begins with an empty row, so the bound can be missed by what the older one
- * had entered, and those entries expire.
+ * the place of the oldest, with all its sources.  The tables are of a fixed size: a name or zone has four rows to be
+ * in, by its hash; where all are taken the one used longest ago goes, with all that it had entered, so that nothing
+ * is in the map that no row knows of.  The hash is seeded: nobody can choose names that meet there.
  */
 #include "userspace/front_parts.h"
 
@@ -17,32 +17,36 @@
 #include <sys/random.h>
 #include <time.h>
 
-enum { NAMES = 8192, ZONES = 4096 };
+enum { WAYS = 4 };
 
 struct name_row {
-	uint64_t hash;
+	uint64_t hash, used; /* hash 0: free; used: names->clock then */
 	uint32_t next; /* place of the oldest */
 	struct source_key sources[FRONT_VERIFIED_PER_NAME];
 };
 
 struct zone_row {
-	uint64_t hash;
+	uint64_t hash, used;
 	uint32_t next;
 	uint64_t names[FRONT_VERIFIED_PER_ZONE]; /* their hashes */
 };
 
 struct front_names {
 	pthread_mutex_t lock;
-	struct name_row rows[NAMES];
-	struct zone_row zones[ZONES];
+	uint64_t seed, clock;
+	struct name_row rows[FRONT_VERIFIED_NAMES];
+	struct zone_row zones[FRONT_VERIFIED_ZONES];
 };
 
 struct front_names *front_names_new(void)
 {
 	struct front_names *names = calloc(1, sizeof(*names));
 
-	if (names)
-		pthread_mutex_init(&names->lock, NULL);
+	if (!names)
+		return NULL;
+	pthread_mutex_init(&names->lock, NULL);
+	if (getrandom(&names->seed, sizeof(names->seed), 0) != sizeof(names->seed))
+		names->seed = (uint64_t)(uintptr_t)names;
 	return names;
 }
 
@@ -145,75 +149,104 @@ static int forget(int map, const struct source_key *key)
 	return bpf_map_delete_elem(map, key) && errno != ENOENT ? -errno : 0;
 }
 
-/* FNV-1a; the worst a chosen name can do is to shed another name's bound. */
-static uint64_t name_hash(const char *name)
+/* FNV-1a from a secret start. */
+static uint64_t name_hash(const struct front_names *names, const char *name)
 {
-	uint64_t hash = 0xcbf29ce484222325ull;
+	uint64_t hash = names->seed ^ 0xcbf29ce484222325ull;
 
 	while (*name)
 		hash = (hash ^ (unsigned char)*name++) * 0x100000001b3ull;
+	hash ^= hash >> 32;
 	return hash ? hash : 1;
 }
 
-/* Remembers the source under its name; *old becomes the source that has to go for it.  True: there is one. */
-static bool take_place(struct front_names *names, const char *name, const struct source_key *key, struct source_key *old)
+/* ---- rows, all under the lock ---- */
+
+/* All sources of a name lose their places. */
+static void empty_name(struct front *f, struct name_row *row)
 {
 	static const struct source_key none;
-	uint64_t hash = name_hash(name);
-	struct name_row *row = &names->rows[hash % NAMES];
-	unsigned i;
 
-	if (row->hash != hash) {
-		memset(row, 0, sizeof(*row));
-		row->hash = hash;
-	}
-	for (i = 0; i < FRONT_VERIFIED_PER_NAME; i++)
-		if (!memcmp(&row->sources[i], key, sizeof(*key)))
-			return false;
-	*old = row->sources[row->next];
-	row->sources[row->next] = *key;
-	row->next = (row->next + 1) % FRONT_VERIFIED_PER_NAME;
-	return memcmp(old, &none, sizeof(none));
+	for (unsigned i = 0; i < FRONT_VERIFIED_PER_NAME; i++)
+		if (memcmp(&row->sources[i], &none, sizeof(none)))
+			forget(f->verified, &row->sources[i]);
+	memset(row, 0, sizeof(*row));
 }
 
-/* The same for a name in its zone: the hash of the name that has to go, or 0. */
-static uint64_t take_zone_place(struct front_names *names, const char *zone, const char *name)
-{
-	uint64_t hash = name_hash(zone), member = name_hash(name), old;
-	struct zone_row *row = &names->zones[hash % ZONES];
-	unsigned i;
-
-	if (row->hash != hash) {
-		memset(row, 0, sizeof(*row));
-		row->hash = hash;
-	}
-	for (i = 0; i < FRONT_VERIFIED_PER_ZONE; i++)
-		if (row->names[i] == member)
-			return 0;
-	old = row->names[row->next];
-	row->names[row->next] = member;
-	row->next = (row->next + 1) % FRONT_VERIFIED_PER_ZONE;
-	return old;
-}
-
-/* All sources of a name that has lost its place; under the lock. */
 static void forget_name(struct front *f, uint64_t hash)
 {
-	struct name_row *row = &f->names->rows[hash % NAMES];
-	unsigned i;
+	struct name_row *set = &f->names->rows[hash % (FRONT_VERIFIED_NAMES / WAYS) * WAYS];
 
-	if (!hash || row->hash != hash)
-		return;
-	for (i = 0; i < FRONT_VERIFIED_PER_NAME; i++)
-		forget(f->verified, &row->sources[i]);
-	memset(row, 0, sizeof(*row));
+	for (unsigned i = 0; hash && i < WAYS; i++)
+		if (set[i].hash == hash)
+			empty_name(f, &set[i]);
+}
+
+/* The row of a name; a new one takes that of the name used longest ago. */
+static struct name_row *name_row(struct front *f, uint64_t hash)
+{
+	struct name_row *set = &f->names->rows[hash % (FRONT_VERIFIED_NAMES / WAYS) * WAYS], *row = set;
+
+	for (unsigned i = 0; i < WAYS && row->hash != hash; i++)
+		if (set[i].hash == hash || set[i].used < row->used)
+			row = &set[i];
+	if (row->hash != hash)
+		empty_name(f, row);
+	row->hash = hash;
+	row->used = ++f->names->clock;
+	return row;
+}
+
+/* The same for a zone; with a zone go all its names. */
+static struct zone_row *zone_row(struct front *f, uint64_t hash)
+{
+	struct zone_row *set = &f->names->zones[hash % (FRONT_VERIFIED_ZONES / WAYS) * WAYS], *row = set;
+
+	for (unsigned i = 0; i < WAYS && row->hash != hash; i++)
+		if (set[i].hash == hash || set[i].used < row->used)
+			row = &set[i];
+	for (unsigned i = 0; row->hash != hash && i < FRONT_VERIFIED_PER_ZONE; i++)
+		forget_name(f, row->names[i]);
+	if (row->hash != hash)
+		memset(row, 0, sizeof(*row));
+	row->hash = hash;
+	row->used = ++f->names->clock;
+	return row;
+}
+
+/* Remembers the source under its name; the oldest may have to go for it. */
+static void take_place(struct front *f, uint64_t name, const struct source_key *key)
+{
+	static const struct source_key none;
+	struct name_row *row = name_row(f, name);
+
+	for (unsigned i = 0; i < FRONT_VERIFIED_PER_NAME; i++)
+		if (!memcmp(&row->sources[i], key, sizeof(*key)))
+			return;
+	if (memcmp(&row->sources[row->next], &none, sizeof(none)))
+		forget(f->verified, &row->sources[row->next]);
+	row->sources[row->next] = *key;
+	row->next = (row->next + 1) % FRONT_VERIFIED_PER_NAME;
+}
+
+/* The same for a name in its zone. */
+static void take_zone_place(struct front *f, uint64_t zone, uint64_t name)
+{
+	struct zone_row *row = zone_row(f, zone);
+
+	for (unsigned i = 0; i < FRONT_VERIFIED_PER_ZONE; i++)
+		if (row->names[i] == name)
+			return;
+	forget_name(f, row->names[row->next]);
+	row->names[row->next] = name;
+	row->next = (row->next + 1) % FRONT_VERIFIED_PER_ZONE;
 }
 
 int front_verify_source(struct front *f, const struct in6_addr *ip, const char *name, const char *zone, uint32_t ms)
 {
 	struct verified entry = { .until_ns = until_ns(ms) };
-	struct source_key key, old;
-	bool replaces;
+	struct source_key key;
+	int ret;
 
 	if (f->verified < 0)
 		return 0;
@@ -222,12 +255,12 @@ int front_verify_source(struct front *f, const struct in6_addr *ip, const char *
 		return forget(f->verified, &key);
 	snprintf(entry.name, sizeof(entry.name), "%s", name);
 	front_lock(f);
-	forget_name(f, take_zone_place(f->names, zone, name));
-	replaces = take_place(f->names, name, &key, &old);
+	take_zone_place(f, name_hash(f->names, zone), name_hash(f->names, name));
+	take_place(f, name_hash(f->names, name), &key);
+	/* under the lock too: another thread's newcomer may be about to push this one out */
+	ret = bpf_map_update_elem(f->verified, &key, &entry, BPF_ANY) ? -errno : 0;
 	front_unlock(f);
-	if (replaces)
-		forget(f->verified, &old);
-	return bpf_map_update_elem(f->verified, &key, &entry, BPF_ANY) ? -errno : 0;
+	return ret;
 }
 
 /* The front looks into the map only from now on. */

@@ -209,6 +209,52 @@ static void test_per_zone(void **state)
 	expect(syn("198.51.100.99"), REASON_verified, "another zone's");
 }
 
+static size_t lane_size(void)
+{
+	int map = packet_pin("maps/verified");
+	struct source_key key;
+	size_t n = 0;
+
+	for (void *from = NULL; bpf_map_get_next_key(map, from, &key) == 0; from = &key)
+		n++;
+	close(map);
+	return n;
+}
+
+/* Zones by the thousand push out each other, and what they had entered goes with them: no entry is without a row. */
+static void test_many_zones(void **state)
+{
+	char src[64], name[64];
+
+	reopen(&limited);
+	for (int i = 0; i < 3 * FRONT_VERIFIED_ZONES; i++) {
+		snprintf(src, sizeof(src), "10.%d.%d.7", i / 256, i % 256);
+		snprintf(name, sizeof(name), "z%d.example", i);
+		verify_in(src, name, name, 3600000);
+	}
+	assert_in_range(lane_size(), FRONT_VERIFIED_ZONES / 2, FRONT_VERIFIED_ZONES);
+	while (syn(src) == REASON_syn_admitted)
+		;
+	expect(syn(src), REASON_verified, "the last one");
+}
+
+/* Of one zone any number of names, in turn with others: still no more than it may have. */
+static void test_zone_in_turn(void **state)
+{
+	char src[64], name[64];
+
+	reopen(&limited);
+	for (int i = 0; i < 1000; i++) {
+		snprintf(src, sizeof(src), "10.%d.%d.7", i / 256, i % 256);
+		snprintf(name, sizeof(name), "h%d.many.example", i);
+		verify_in(src, name, "many.example", 3600000);
+		snprintf(src, sizeof(src), "10.8.%d.7", i % 8);
+		snprintf(name, sizeof(name), "z%d.example", i % 8);
+		verify_in(src, name, name, 3600000);
+	}
+	assert_int_equal(lane_size(), FRONT_VERIFIED_PER_ZONE + 8);
+}
+
 static void test_blocked(void **state)
 {
 	struct in6_addr v4, v6;
@@ -323,6 +369,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_source),	 cmocka_unit_test(test_networks), cmocka_unit_test(test_verified),
+		cmocka_unit_test(test_many_zones), cmocka_unit_test(test_zone_in_turn),
 		cmocka_unit_test(test_per_name), cmocka_unit_test(test_per_zone), cmocka_unit_test(test_blocked),
 		cmocka_unit_test(test_sources),	 cmocka_unit_test(test_flood_begins),
 	};

@@ -46,6 +46,9 @@ bool session_may_pass(const struct session *s)
 	/* to such a backend any client could say XCLIENT itself, and be whoever it likes */
 	if (cfg->backends[s->backend_index].client_address == CONFIG_ADDR_XCLIENT)
 		return false;
+	/* who passes that on unread would promise it (RFC 8689 2) for a leg that nobody verified */
+	if ((s->relay.caps.have & SMTP_CAP_BIT(REQUIRETLS)) && !(s->client.tls && s->relay.backend_verified))
+		return false;
 	/* a fresh backend's EHLO is answered first, but for a MAIL in clear text, whose EHLO was answered long ago */
 	if ((s->hello_fresh && !s->mail_waits) || !s->helo || s->skip_line || s->relay.sealed || s->env->draining)
 		return false;

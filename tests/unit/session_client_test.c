@@ -137,7 +137,7 @@ static void set_up(struct world *w, const struct script *s)
 	w->serve.cfg = &w->cfg->listeners[0];
 	w->serve.tls = server;
 	w->serve.asks = policy_asks(w->cfg, w->serve.cfg);
-	w->serve.relay = (struct relay_settings){ .hostname = "mx.example", .cap_mask = ~0u & ~SMTP_CAP_BIT(STARTTLS), .starttls = true, .buffer = 65536 };
+	w->serve.relay = (struct relay_settings){ .hostname = "mx.example", .cap_mask = ~0u & ~SMTP_CAP_BIT(STARTTLS) & ~SMTP_CAP_BIT(REQUIRETLS), .starttls = true, .buffer = 65536 };
 	for (size_t i = 0; i < w->cfg->policy_count; i++) {
 		w->policy_relay[i] = w->serve.relay;
 		w->policy_relay[i].max_size = w->cfg->policies[i].max_size;
@@ -454,6 +454,9 @@ static const struct script scripts[] = {
 	{ "XCLIENT: any other has none", "backend x { address = 10.0.0.7 client-address = xclient } pool xp { backends = x } policy a { pool = xp }", "policies = a client-dane = observe", 'x', OWNER "S",
 		{ TLS, "B up", "B: 220 farm", "P ~ EHLO mail.sender.example", "B: 250-farm", "B: 250 XCLIENT NAME ADDR", "P ~ XCLIENT NAME=[UNAVAILABLE] ADDR=198.51.100.7", "B: 220 farm",
 		"P ~ EHLO", "B: 250 farm", "S: 250 mx.example", "end client_closed" } },
+	{ "splice: REQUIRETLS of a backend that nobody verifies is not passed on", "policy a { relay = splice }", "policies = a client-dane = observe", 'o', OWNER "S",
+		{ TLS, "B up", "P ~ verified", "B: 220 farm", "P ~ EHLO", "B: 250-farm", "B: 250 REQUIRETLS", "S: 250 mx.example", HELLO, "P ~ EHLO", "B: 250-farm", "B: 250 REQUIRETLS",
+		"S: 250 mx.example", "C: MAIL FROM:<a@b> REQUIRETLS", "S ~ 555", "end client_closed" } },
 	{ "the policy's pool, by name", "policy a { names = {mail.sender.example} pool = q }", "policies = a client-dane = observe", 'o', OWNER "S", { TLS, TAKEN("verified") } },
 	{ "the policy's size", "policy a { verdicts = {none} max-size = 1k }", "policies = a client-dane = observe", '-', "", { TLS, "B up", "P ~ none", "B: 220 farm", "P ~ EHLO", "B: 250-farm", "B: 250 SIZE 5000",
 		"S: 250-mx.example", "S: 250 SIZE 1024", "C: MAIL FROM:<a@b> SIZE=1025", "S: 552 5.3.4 Message size exceeds the limit", "end client_closed" } },

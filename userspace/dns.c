@@ -311,6 +311,7 @@ static struct dns_lookup *lookup_new(struct dns *d, const struct dns_waiter *w)
 	l->dns = d;
 	memcpy(l->name, w->name, sizeof(l->name));
 	l->type = w->type;
+	l->probe = !w->inbox;
 	l->deadline_ms = dns_now_ms() + d->deadline_ms;
 	l->chain = *head;
 	*head = l;
@@ -337,7 +338,7 @@ void dns_admit(struct dns *d, struct dns_waiter *w)
 		refuse(d, w, "too many wait for look-ups");
 		return;
 	}
-	while (l && (l->type != w->type || strcmp(l->name, w->name) != 0))
+	while (l && (l->type != w->type || l->probe != !w->inbox || strcmp(l->name, w->name) != 0))
 		l = l->chain;
 	if (l) {
 		atomic_fetch_add(&d->count.joined, 1);
@@ -407,14 +408,18 @@ static int time_to_wait(const struct dns *d, uint64_t now)
 static void *dns_thread(void *ctx)
 {
 	struct dns *d = ctx;
-	struct pollfd fds[2] = { { .fd = d->wake_fd, .events = POLLIN },
-				 { .fd = dns_engine_fd(d->engine), .events = POLLIN } };
+	struct pollfd fds[1 + DNS_ENGINE_FDS] = { { .fd = d->wake_fd, .events = POLLIN } };
 	struct dns_waiter *w, *next;
+	int engine[DNS_ENGINE_FDS];
 	bool stop = false;
+
+	dns_engine_fds(d->engine, engine);
+	for (int i = 0; i < DNS_ENGINE_FDS; i++)
+		fds[1 + i] = (struct pollfd){ .fd = engine[i], .events = POLLIN };
 
 	while (!stop) {
 		dns_probe_tick(d, dns_now_ms());
-		if (poll(fds, 2, time_to_wait(d, dns_now_ms())) < 0 && errno != EINTR)
+		if (poll(fds, 1 + DNS_ENGINE_FDS, time_to_wait(d, dns_now_ms())) < 0 && errno != EINTR)
 			abort();
 		if (fds[0].revents)
 			calm(d->wake_fd);
@@ -422,7 +427,7 @@ static void *dns_thread(void *ctx)
 			next = w->next;
 			dns_admit(d, w);
 		}
-		if (fds[1].revents)
+		if (fds[1].revents || fds[2].revents)
 			dns_engine_process(d->engine);
 		expire(d, dns_now_ms());
 	}
@@ -438,7 +443,7 @@ static int start_thread(struct dns *d, char *err, size_t size)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	dns_probe_tick(d, dns_now_ms()); /* the first question makes libunbound start its thread: here, masked */
+	dns_probe_tick(d, dns_now_ms()); /* the first question makes libunbound start its thread: masked, here as in ours */
 	if (d->health.state == DNS_NO_ANSWER) /* at once: the question was not even taken */
 		error = EINVAL;
 	else

@@ -37,6 +37,7 @@ struct dns_lookup {
 	struct dns_lookup *earlier, *later; /* by deadline */
 	uint64_t deadline_ms;
 	int id; /* libunbound's */
+	bool probe; /* asked of the context that keeps nothing; nobody else joins it */
 	struct dns_waiter *waiters;
 	char name[DANE_NAME_MAX];
 	uint16_t type;
@@ -88,7 +89,8 @@ void dns_probe_answered(struct dns *d, bool bogus_name, const struct dane_reply 
 /* dns_unbound.c */
 int dns_engine_new(const struct dns_settings *set, uint32_t max_ttl_s, struct dns_engine **out, char *err, size_t size);
 void dns_engine_free(struct dns_engine *e);
-int dns_engine_fd(const struct dns_engine *e);
+enum { DNS_ENGINE_FDS = 2 };
+void dns_engine_fds(const struct dns_engine *e, int fds[DNS_ENGINE_FDS]); /* readable: dns_engine_process() */
 void dns_engine_process(struct dns_engine *e);
 int dns_engine_ask(struct dns_engine *e, struct dns_lookup *l, const char **why); /* 0 or negative */
 void dns_engine_cancel(struct dns_engine *e, struct dns_lookup *l);

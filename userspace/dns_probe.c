@@ -2,7 +2,8 @@
 /*
  * Does validation work?  A resolver without its trust anchor calls everything insecure, and DANE would be off with
  * nobody told.  So a name that must be secure ("." unless configured) is asked at the start and every few minutes,
- * and, if one is configured, a name that must be bogus.  Answers from the cache count while they live.
+ * and, if one is configured, a name that must be bogus.  They are asked in a context of their own that keeps nothing:
+ * an answer of an hour ago proves nothing.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -20,10 +20,11 @@
 #include "userspace/net.h"
 
 struct dns_engine {
-	struct ub_ctx *ctx;
+	struct ub_ctx *ctx;   /* what is asked for */
+	struct ub_ctx *proof; /* probes: keeps nothing, so that each of them is one */
 };
 
-enum { RCODE_NOERROR = 0, RCODE_NXDOMAIN = 3, CLASS_IN = 1 };
+enum { RCODE_NOERROR = 0, RCODE_NXDOMAIN = 3, CLASS_IN = 1, PROOF_TTL_S = 1 };
 
 /* ---- settings ---- */
 
@@ -33,10 +34,16 @@ static int complain(char *err, size_t size, const char *what, const char *value,
 	return -EINVAL;
 }
 
-static int set_options(struct ub_ctx *ctx, uint32_t max_ttl_s, char *err, size_t size)
+static int set_option(struct ub_ctx *ctx, const char *name, const char *value, char *err, size_t size)
 {
-	char max_ttl[16];
-	const char *const options[][2] = {
+	int error = ub_ctx_set_option(ctx, name, value);
+
+	return error ? complain(err, size, "libunbound refuses the option", name, error) : 0;
+}
+
+static int set_sizes(struct ub_ctx *ctx, char *err, size_t size)
+{
+	static const char *const options[][2] = {
 		{ "outgoing-range:", "4096" },	    /* questions on their way at a time */
 		{ "num-queries-per-thread:", "4096" },
 		{ "outgoing-num-tcp:", "64" },
@@ -46,19 +53,31 @@ static int set_options(struct ub_ctx *ctx, uint32_t max_ttl_s, char *err, size_t
 		{ "neg-cache-size:", "4m" },
 		{ "so-rcvbuf:", "1m" },
 		{ "prefetch:", "yes" },
+	};
+	int error = 0;
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]) && !error; i++)
+		error = set_option(ctx, options[i][0], options[i][1], err, size);
+	return error;
+}
+
+static int set_keeping(struct ub_ctx *ctx, uint32_t max_ttl_s, char *err, size_t size)
+{
+	char max_ttl[16];
+	const char *const options[][2] = {
 		{ "val-bogus-ttl:", "0" }, /* failures are not kept */
 		{ "cache-max-ttl:", max_ttl },
 		{ "cache-max-negative-ttl:", max_ttl },
+		/* nor that a name server was silent: left alone the library would not ask it again for minutes */
+		{ "infra-keep-probing:", "yes" },
+		{ "infra-host-ttl:", "60" },
 	};
+	int error = 0;
 
 	snprintf(max_ttl, sizeof(max_ttl), "%u", max_ttl_s);
-	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
-		int error = ub_ctx_set_option(ctx, options[i][0], options[i][1]);
-
-		if (error)
-			return complain(err, size, "libunbound refuses the option", options[i][0], error);
-	}
-	return 0;
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]) && !error; i++)
+		error = set_option(ctx, options[i][0], options[i][1], err, size);
+	return error;
 }
 
 /* libunbound only reads the file at the first question; a missing anchor is to be heard of at once. */
@@ -115,6 +134,24 @@ static int set_upstream(struct ub_ctx *ctx, const struct dns_settings *set, char
 	return error ? complain(err, size, "root hints", set->root_hints_file, error) : 0;
 }
 
+static int context_new(const struct dns_settings *set, uint32_t max_ttl_s, struct ub_ctx **out, char *err, size_t size)
+{
+	struct ub_ctx *ctx = ub_ctx_create();
+	int error;
+
+	*out = ctx; /* freed with the engine */
+	if (!ctx) {
+		snprintf(err, size, "libunbound: no context: %s", strerror(errno));
+		return -ENOMEM;
+	}
+	ub_ctx_async(ctx, 1);
+	ub_ctx_debugout(ctx, NULL); /* what matters comes with each answer */
+	error = set_keeping(ctx, max_ttl_s, err, size);
+	if (!error)
+		error = set_trust_anchor(ctx, set, err, size);
+	return error ? error : set_upstream(ctx, set, err, size);
+}
+
 int dns_engine_new(const struct dns_settings *set, uint32_t max_ttl_s, struct dns_engine **out, char *err, size_t size)
 {
 	struct dns_engine *e = calloc(1, sizeof(*e));
@@ -122,19 +159,11 @@ int dns_engine_new(const struct dns_settings *set, uint32_t max_ttl_s, struct dn
 
 	if (!e)
 		abort();
-	e->ctx = ub_ctx_create();
-	if (!e->ctx) {
-		snprintf(err, size, "libunbound: no context: %s", strerror(errno));
-		free(e);
-		return -ENOMEM;
-	}
-	ub_ctx_async(e->ctx, 1);
-	ub_ctx_debugout(e->ctx, NULL); /* what matters comes with each answer */
-	error = set_options(e->ctx, max_ttl_s, err, size);
+	error = context_new(set, max_ttl_s, &e->ctx, err, size);
 	if (!error)
-		error = set_trust_anchor(e->ctx, set, err, size);
+		error = set_sizes(e->ctx, err, size);
 	if (!error)
-		error = set_upstream(e->ctx, set, err, size);
+		error = context_new(set, PROOF_TTL_S, &e->proof, err, size);
 	if (error) {
 		dns_engine_free(e);
 		return error;
@@ -147,18 +176,21 @@ void dns_engine_free(struct dns_engine *e)
 {
 	if (!e)
 		return;
+	ub_ctx_delete(e->proof);
 	ub_ctx_delete(e->ctx);
 	free(e);
 }
 
-int dns_engine_fd(const struct dns_engine *e)
+void dns_engine_fds(const struct dns_engine *e, int fds[DNS_ENGINE_FDS])
 {
-	return ub_fd(e->ctx);
+	fds[0] = ub_fd(e->ctx);
+	fds[1] = ub_fd(e->proof);
 }
 
 void dns_engine_process(struct dns_engine *e)
 {
 	ub_process(e->ctx);
+	ub_process(e->proof);
 }
 
 /* ---- what a result means ---- */
@@ -244,7 +276,7 @@ static void answered(void *ctx, int error, struct ub_result *result)
 
 int dns_engine_ask(struct dns_engine *e, struct dns_lookup *l, const char **why)
 {
-	int error = ub_resolve_async(e->ctx, l->name, l->type, CLASS_IN, l, answered, &l->id);
+	int error = ub_resolve_async(l->probe ? e->proof : e->ctx, l->name, l->type, CLASS_IN, l, answered, &l->id);
 
 	*why = error ? ub_strerror(error) : "";
 	return error ? -EIO : 0;
@@ -253,5 +285,5 @@ int dns_engine_ask(struct dns_engine *e, struct dns_lookup *l, const char **why)
 /* Called in the thread that processes answers, so none for l can be on its way to us (ub_cancel(3)). */
 void dns_engine_cancel(struct dns_engine *e, struct dns_lookup *l)
 {
-	ub_cancel(e->ctx, l->id);
+	ub_cancel(l->probe ? e->proof : e->ctx, l->id);
 }

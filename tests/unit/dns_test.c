@@ -34,6 +34,7 @@ static struct {
 	int held_count;
 	pthread_mutex_t lock;
 	atomic_bool mended; /* "mend" answers at last */
+	atomic_bool deaf;   /* nothing is answered */
 } server;
 
 static size_t put16(uint8_t *p, unsigned v)
@@ -79,7 +80,7 @@ static size_t make_answer(uint8_t *q, size_t len)
 	unsigned type = (unsigned)q[end - 4] << 8 | q[end - 3], rcode = 0, answers = 0;
 	size_t n = end;
 
-	if (label_is(q, "silent") || (label_is(q, "mend") && !server.mended && type == DANE_TLSA))
+	if (server.deaf || label_is(q, "silent") || (label_is(q, "mend") && !server.mended && type == DANE_TLSA))
 		return 0;
 	if (label_is(q, "gone"))
 		rcode = 3;
@@ -87,7 +88,10 @@ static size_t make_answer(uint8_t *q, size_t len)
 		rcode = 2;
 	else if (label_is(q, "refused"))
 		rcode = 5;
-	else if (label_is(q, "alias")) {
+	else if (type == DANE_NS && label_is(q, "proof")) {
+		n += put_rr(q + n, DANE_NS, 40000, to, sizeof(to));
+		answers++;
+	} else if (label_is(q, "alias")) {
 		n += put_rr(q + n, DANE_CNAME, 60, to, sizeof(to));
 		answers++;
 	} else if (type == DANE_A && !label_is(q, "nodata")) {
@@ -477,6 +481,33 @@ static void probes(void **state)
 	assert_int_equal(h.changes, 1);
 }
 
+/* What was proved is proved anew: an answer that lives for hours does not speak for a server that is gone. */
+static void probes_are_not_cached(void **state)
+{
+	struct dns *d = start((struct dns_settings){ .probe_secure = "proof.x.example", .probe_interval_ms = 1100, .deadline_ms = 300 });
+	struct dns_health h;
+
+	do {
+		dns_health(d, &h);
+		usleep(1000);
+	} while (h.probes == 0);
+	assert_int_equal(h.state, DNS_NOT_VALIDATING); /* answered: insecure, here */
+	uint64_t before = h.probes;
+
+	server.deaf = true;
+	do {
+		dns_health(d, &h);
+		usleep(1000);
+	} while (h.probes < before + 3 && h.state != DNS_NO_ANSWER);
+	assert_int_equal(h.state, DNS_NO_ANSWER);
+	server.deaf = false;
+	do { /* and it is seen when it is back */
+		dns_health(d, &h);
+		usleep(1000);
+	} while (h.state == DNS_NO_ANSWER);
+	dns_stop(d);
+}
+
 static void bad_settings(void **state)
 {
 	static const char *const forwarders[] = { "resolver.example" };
@@ -555,7 +586,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(classification), cmocka_unit_test(one_for_all), cmocka_unit_test(failures_not_kept),
 		cmocka_unit_test(full),		  cmocka_unit_test(cancel),	 cmocka_unit_test(many_threads),
-		cmocka_unit_test(probes),	  cmocka_unit_test(bad_settings), cmocka_unit_test(plans),
+		cmocka_unit_test(probes),	  cmocka_unit_test(probes_are_not_cached),
+		cmocka_unit_test(bad_settings), cmocka_unit_test(plans),
 		cmocka_unit_test(plan_that_asks_nothing),
 	};
 

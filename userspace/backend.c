@@ -249,27 +249,28 @@ void backend_failed(struct backends *b, size_t i, const char *why)
 	pthread_mutex_unlock(&b->lock);
 }
 
+static bool lookup_failed(const struct backend *e)
+{
+	return state_of(e) == BACKEND_LOOKUP_FAILED || state_of(e) == BACKEND_BOGUS;
+}
+
+/* A failed look-up stands over a failed verification: what a probe finds with the records of before says nothing. */
 static void out_at_once(struct backends *b, size_t i, enum backend_state to, const char *why)
 {
 	struct backend *e = &b->each[i];
 
 	__atomic_add_fetch(&e->failed, 1, __ATOMIC_RELAXED);
 	pthread_mutex_lock(&b->lock);
-	keep_why(e, why);
-	set_state(b, i, to);
+	if (to != BACKEND_UNVERIFIED || !lookup_failed(e)) {
+		keep_why(e, why);
+		set_state(b, i, to);
+	}
 	pthread_mutex_unlock(&b->lock);
 }
 
-static bool lookup_failed(const struct backend *e)
-{
-	return state_of(e) == BACKEND_LOOKUP_FAILED || state_of(e) == BACKEND_BOGUS;
-}
-
-/* A failed look-up stands over it: what a probe finds with the records of before says nothing. */
 void backend_unverified(struct backends *b, size_t i, const char *why)
 {
-	if (!lookup_failed(&b->each[i]))
-		out_at_once(b, i, BACKEND_UNVERIFIED, why);
+	out_at_once(b, i, BACKEND_UNVERIFIED, why);
 }
 
 void backend_lookup_failed(struct backends *b, size_t i, bool bogus, const char *why)

@@ -92,6 +92,8 @@ struct check_dialling {
 	enum check_proxy proxy; /* the header that a backend of ours expects first */
 	uint32_t timeout_ms; /* for one address, from connect to the end of the handshake */
 	unsigned parallel;   /* connections at a time */
+	const char *ca_pem;  /* not NULL: hosts that must be authenticated are so by these CAs, not by records */
+	size_t ca_len;
 };
 /* Fills every try; 0, or negative with a sentence in err when no connection could be made at all for want of our own means. */
 int check_dial(struct check *c, const struct check_dialling *how, char *err, size_t err_size);

@@ -119,7 +119,9 @@ static int new_tls(struct dial *d, struct tls **tls)
 	if (h->why != DANE_WHY_LITERAL)
 		target.sni = h->base[0] ? h->base : h->name; /* RFC 7672 8.1 */
 	snprintf(d->try->sni, sizeof(d->try->sni), "%s", target.sni ? target.sni : "");
-	if (h->duty == DANE_AUTHENTICATE) {
+	if (h->duty == DANE_AUTHENTICATE && d->all->how->ca_pem) {
+		target.mode = TLS_BY_CA;
+	} else if (h->duty == DANE_AUTHENTICATE) {
 		target.mode = TLS_BY_DANE;
 		target.records = h->records->record;
 		target.record_count = h->records->count;
@@ -416,7 +418,7 @@ int check_dial(struct check *c, const struct check_dialling *how, char *err, siz
 {
 	struct dialler a = { .how = how };
 	struct ring_settings set = { .backend = RING_EPOLL, .command_buffers = 64, .body_buffers = 2 };
-	struct tls_client_settings tls = { 0 };
+	struct tls_client_settings tls = { .ca_pem = how->ca_pem, .ca_len = how->ca_len };
 	const char *why;
 	int r = tls_client_new(&tls, &a.client, err, err_size);
 

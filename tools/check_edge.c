@@ -11,7 +11,7 @@
 #include "tools/check.h"
 #include "tools/ctl.h"
 
-enum { RECORDS_MAX = 64, RECORD_BYTES = 512 };
+enum { RECORDS_MAX = 64, RECORD_BYTES = 512, CA_MAX = 1 << 20 };
 
 /* ---- a backend: the edge's target as a host to dial ---- */
 
@@ -61,7 +61,25 @@ static void add_address(struct dane_host *h, const char *text)
 	}
 }
 
-static struct seen *seen_new(const json_t *b)
+/* The CAs of tls = ca, read here as the edge read them when it started; malloc'd.  NULL: there are none, or not for us. */
+static char *read_ca(const json_t *b, size_t *len)
+{
+	const char *path = ctl_text(b, "ca");
+	FILE *in = *path ? fopen(path, "re") : NULL;
+	char *text = in ? malloc(CA_MAX) : NULL;
+
+	*len = text ? fread(text, 1, CA_MAX, in) : 0;
+	if (in)
+		fclose(in);
+	else if (*path)
+		fprintf(stderr, "danelawctl check: %s: %s; the certificate is not judged here\n", path, strerror(errno));
+	if (*len)
+		return text;
+	free(text);
+	return NULL;
+}
+
+static struct seen *seen_new(const json_t *b, bool by_ca)
 {
 	const json_t *target = json_object_get(b, "target"), *item;
 	const char *duty = ctl_text(target, "duty"), *kind = ctl_text(target, "judged_by");
@@ -88,8 +106,8 @@ static struct seen *seen_new(const json_t *b)
 		add_record(s, json_string_value(item), false);
 	json_array_foreach(json_object_get(target, "pins"), i, item)
 		add_record(s, json_string_value(item), true);
-	/* the CAs of tls = ca are the edge's: its own word counts */
-	h->duty = !strcmp(duty, "verified") && h->records->count ? DANE_AUTHENTICATE :
+	/* where the CAs of tls = ca cannot be read the edge's own word counts */
+	h->duty = !strcmp(duty, "verified") && (h->records->count || by_ca) ? DANE_AUTHENTICATE :
 		  !strcmp(duty, "verified") || !strcmp(duty, "tls") ? DANE_TLS_REQUIRED : DANE_NONE;
 	snprintf(h->reason, sizeof(h->reason), "tls = %s asks for nothing", kind);
 	return s;
@@ -212,12 +230,14 @@ int check_backend(const struct ctl *ctl, const char *name, const struct check_di
 		return check_exit_status(CHECK_UNKNOWN);
 	json_t *b = json_array_get(list, 0);
 	struct check_dialling dial = *how;
-	struct seen *s = seen_new(b);
+	char *ca = read_ca(b, &dial.ca_len);
+	struct seen *s = seen_new(b, ca);
 	struct check *c = check_new(ctl_text(b, "host"), &s->outcome, CHECK_IPV4 | CHECK_IPV6);
 	enum check_verdict v = verdict_of(b);
 	char err[256], reason[600];
 
 	dial.proxy = proxy_of(b);
+	dial.ca_pem = ca;
 	if (check_dial(c, &dial, err, sizeof(err)))
 		check_cannot_tell(c, err);
 	else
@@ -229,6 +249,7 @@ int check_backend(const struct ctl *ctl, const char *name, const struct check_di
 		tell_backend(b, c, v, reason);
 	check_free(c);
 	seen_free(s);
+	free(ca);
 	json_decref(list);
 	return check_exit_status(v);
 }

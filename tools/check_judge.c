@@ -152,7 +152,9 @@ static void judge_authenticated(const struct check_host *h, struct check_try *t)
 	const struct dane_record *r = check_matched(h, t);
 	char text[64];
 
-	if (r && h->dane->secure_choice) {
+	if (t->judgement.verdict == TLS_MATCH && !h->dane->records->count) { /* a backend with tls = ca */
+		TRY(t, CHECK_VERIFIED, "the CA vouches for the certificate, as %s", t->judgement.name);
+	} else if (r && h->dane->secure_choice) {
 		check_record_short(r, text, sizeof(text));
 		TRY(t, CHECK_VERIFIED, "the certificate matches %s", text);
 	} else if (r) {

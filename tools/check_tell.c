@@ -141,6 +141,10 @@ static void tell_judgement(const struct check_host *h, const struct check_try *t
 			snprintf(text, sizeof(text), "matches %s at depth %d", record, t->judgement.depth);
 		else
 			snprintf(text, sizeof(text), "matches %s", record);
+	} else if (t->judgement.verdict == TLS_MATCH) {
+		snprintf(text, sizeof(text), "the CA vouches for it, as %.150s", t->judgement.name);
+	} else if (h->dane->duty == DANE_AUTHENTICATE && !t->no_usable && !h->dane->records->count) {
+		snprintf(text, sizeof(text), "%s: %.150s", tls_verdict_name(t->judgement.verdict), t->judgement.text);
 	} else if (h->dane->duty == DANE_AUTHENTICATE && !t->no_usable) {
 		snprintf(text, sizeof(text), "%s", t->judgement.verdict == TLS_NO_MATCH ? "matches none of them" : t->judgement.text);
 	} else {

@@ -136,6 +136,8 @@ static json_t *backend_json(const struct daemon *d, size_t i)
 			      capabilities_json(&s), "target", target_json(t, s.target_ms));
 
 	target_unref(t);
+	if (cfg->ca_file)
+		json_object_set_new(j, "ca", json_string(cfg->ca_file));
 	json_object_set_new(j, "client_address", json_string(client_address_name(cfg->client_address)));
 	json_object_set_new(j, "pools", pools_json(daemon_config(d), i));
 	return j;

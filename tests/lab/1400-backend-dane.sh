@@ -177,7 +177,7 @@ stop()
 
 { lab_up && backend_servers; } </dev/null >$LAB_LOG/lab.log 2>&1 || lab_die "$(tail -n 20 $LAB_LOG/lab.log)"
 COUNT=$(wc -l <<<"$ROWS")
-tap_plan $((3 * COUNT + 49))
+tap_plan $((3 * COUNT + 53))
 
 # ---- each by itself ----
 
@@ -208,6 +208,20 @@ while IFS='|' read -r name address settings reply wanted; do
 		has "$(grep -aF "backend $name is out" $EDGE_LOG | head -n 1)" "($wanted" "$name: $wanted"
 	fi
 done <<<"$ROWS"
+
+# check --backend NAME: the running edge's judgement, told
+explain()
+{
+	net_run edge "$LAB_SRC/build/danelawctl" check "$@"
+	echo "status $?"
+}
+# by a CA: judged from here as well
+like "$(explain --backend ca)" "judged by +ca, duty: verified.*the CA vouches for it, as ca.farm.example.*verdict: VERIFIED.*status 0" "check --backend: by its CA"
+like "$(explain --backend ca-name)" "served key .*wrong_name: .*verdict: DEFER. The edge has it out .unverified. for .*wrong_name.*status 1" \
+	"check --backend: its CA's, under another name"
+like "$(explain --backend ca-other)" "served key .*no_match: .*verdict: DEFER. .*status 1" "check --backend: not its CA's"
+is "$(explain --backend ca --json | sed '$d' | perl -MJSON::PP -e 'my $b = decode_json(join "", <STDIN>);
+	print "$b->{verdict} $b->{addresses}[0]{verdict} $b->{addresses}[0]{judgement}"')" "verified verified match" "--json: the same"
 
 # REQUIRETLS (RFC 8689) is offered, and taken, only where the backend's leg is verified
 lab_wait 20 said "backend requiretls is up"
@@ -264,12 +278,6 @@ FIRST=$(take first)
 like "$FIRST" '^mx-[ab]$' "both verified: a mail arrives"
 OTHER=mx-$(tr ab ba <<<"${FIRST#mx-}")
 
-# check --backend NAME: the running edge's judgement, told
-explain()
-{
-	net_run edge "$LAB_SRC/build/danelawctl" check "$@"
-	echo "status $?"
-}
 story=$(explain --backend $FIRST)
 has "$story" "judged by     dane, duty: verified" "check --backend: how it is judged"
 like "$story" "STARTTLS ok, TLS 1.3.*matches 3 1 1 .*verdict: VERIFIED.*status 0" "what is seen from here, and the edge's word"

@@ -50,7 +50,7 @@ done | grep -vxE '1300 (banner|mute|inject|inject-free|hang|dead|x.old|one-wrong
 rm -f "$faults.named"
 verdict "every row of 1300 and 1400 that is about a rule of DANE is named"
 
-for unit in dane:dane_test tls:tls_client_test; do
+for unit in dane:dane_test tls:tls_client_test judge:tls_judge_test served:tls_test client:session_client_test session:session_test; do
 	grep -oE "\`${unit%:*} \"[^\`]*\"\`" $doc | sed "s/^\`${unit%:*} //; s/\`\$//" | sort -u | while read -r row; do
 		grep -qF -- "$row" "tests/unit/${unit#*:}.c" || echo "${unit#*:} has no row $row"
 	done

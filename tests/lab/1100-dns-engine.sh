@@ -117,7 +117,7 @@ probe()
 
 { net_up && root_mount && zoo_up; } >$LAB_LOG/lab.log 2>&1 || lab_die "$(cat $LAB_LOG/lab.log)"
 COUNT=$(wc -l <<<"$ROWS")
-tap_plan $((2 * COUNT + 8))
+tap_plan $((2 * COUNT + 10))
 
 rows | probe hints $LAB_DNS/hints 4000 >$LAB_RUN/answers 2>$LAB_LOG/probe.err
 expect "own recursion"
@@ -169,4 +169,23 @@ is "$(sed 's/ #.*//' $LAB_RUN/answers)" "_25._tcp.mx.tlsabog.example TLSA: faile
 _25._tcp.mx.denialbog.example TLSA: secure 1
 _25._tcp.mx.tlsabog.example TLSA: secure 1
 _25._tcp.mx.denialbog.example TLSA: failed/bogus 0" "a failure is not kept, a record no longer than its TTL"
+
+# The resolver says nothing for so long that libunbound holds it for dead, and then is back: that is seen soon, and not
+# when libunbound thinks of asking it again.
+silence() # silence add|del
+{
+	echo "! for f in -4 -6; do nsenter --net=/run/netns/dns ip \$f rule $1 pref 1 blackhole iif lo; done"
+}
+silent_for_long()
+{
+	local i
+	echo "mx.sec.example A"
+	silence add
+	for i in {1..18}; do printf 'silent%d.sec.example A\n! sleep 2\n' $i; done
+	silence del
+	for i in {1..10}; do printf 'back%d.sec.example A\n! sleep 1\n' $i; done
+}
+silent_for_long | probe forward $LAB_RESOLVER 4000 >$LAB_RUN/answers 2>>$LAB_LOG/probe.err
+is "$(grep -c '^silent.*: failed' $LAB_RUN/answers)" 18 "a silent resolver: every look-up fails"
+like "$(grep '^back.*: denied' $LAB_RUN/answers | head -n 1)" . "it is back: asked again at once"
 tap_end

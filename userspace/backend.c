@@ -19,7 +19,8 @@ struct backend {
 	uint64_t reached, failed; /* atomic */
 	/* under the lock: */
 	struct target *target;
-	unsigned good_probes, failures;
+	unsigned good_probes;
+	unsigned failures; /* also read without it, by sessions that went well: set_failures() */
 	char why[BACKEND_WHY_MAX];
 	struct smtp_caps caps;
 	bool caps_known;
@@ -229,6 +230,11 @@ static void set_state(struct backends *b, size_t i, enum backend_state to)
 		log_warn("backend %s is out (%s): %s", b->cfg->backends[i].name, backend_state_name(to), e->why);
 }
 
+static void set_failures(struct backend *e, unsigned n)
+{
+	__atomic_store_n(&e->failures, n, __ATOMIC_RELAXED);
+}
+
 static void keep_why(struct backend *e, const char *why)
 {
 	snprintf(e->why, sizeof(e->why), "%s", why);
@@ -241,7 +247,7 @@ void backend_failed(struct backends *b, size_t i, const char *why)
 	__atomic_add_fetch(&e->failed, 1, __ATOMIC_RELAXED);
 	pthread_mutex_lock(&b->lock);
 	e->good_probes = 0;
-	e->failures++;
+	set_failures(e, e->failures + 1);
 	if (usable(e) || state_of(e) == BACKEND_DOWN)
 		keep_why(e, why);
 	if (e->failures >= b->cfg->health.fall && usable(e))
@@ -324,7 +330,7 @@ void backend_probed_ok(struct backends *b, size_t i, const struct smtp_caps *cap
 	pthread_mutex_lock(&b->lock);
 	e->caps = *caps;
 	e->caps_known = true;
-	e->failures = 0;
+	set_failures(e, 0);
 	e->good_probes++;
 	/* a look-up that failed meanwhile stands; a probe that verified ends a doubt; a row of good ones an outage */
 	if (state_of(e) == BACKEND_UNKNOWN || state_of(e) == BACKEND_UNVERIFIED ||
@@ -351,7 +357,7 @@ void backend_reached(struct backends *b, size_t i)
 	if (state_of(e) != BACKEND_UP || !__atomic_load_n(&e->failures, __ATOMIC_RELAXED))
 		return;
 	pthread_mutex_lock(&b->lock);
-	e->failures = 0;
+	set_failures(e, 0);
 	pthread_mutex_unlock(&b->lock);
 }
 

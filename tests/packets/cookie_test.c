@@ -739,9 +739,9 @@ static void sysctl(int ns, const char *name, int value)
 static void tell_stuck(void)
 {
 	packet_sh("ss -tinmo 'sport = :25' >&2; nstat -as TcpExt* >&2");
-	enter(client_ns);
+	packet_enter(client_ns);
 	packet_sh("ss -tinmo 'dport = :25' >&2; nstat -as TcpExt* >&2");
-	enter(edge_ns);
+	packet_enter(edge_ns);
 }
 
 /* 200 KB from one end to the other. */

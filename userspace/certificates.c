@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,16 +191,25 @@ size_t certificates_paths(const struct config *cfg, const char **paths, size_t m
 
 /* ---- a key and certificate of our own ---- */
 
+/* The whole file or none of it, whenever it is interrupted. */
 static int write_new(const char *path, const char *text, mode_t mode)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode), r = 0;
+	char begun[PATH_MAX];
 	size_t len = strlen(text);
+	int fd, r = 0;
 
+	if (snprintf(begun, sizeof(begun), "%s.new", path) >= (int)sizeof(begun))
+		return -ENAMETOOLONG;
+	unlink(begun); /* of a start that was interrupted */
+	fd = open(begun, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
 	if (fd < 0)
 		return -errno;
+	errno = 0;
 	if (write(fd, text, len) != (ssize_t)len || fsync(fd))
 		r = errno ? -errno : -EIO;
 	close(fd);
+	if (!r && rename(begun, path))
+		r = -errno;
 	return r;
 }
 
@@ -229,14 +239,19 @@ int certificates_make_own(const struct config *cfg, char *err, size_t err_size)
 		pem_free(&kept);
 		return 0;
 	}
+	if (!access(c->key_file, F_OK)) {
+		snprintf(err, err_size, "%s is there without %s: put its certificate back, or move the key away if its TLSA "
+			 "record is not published", c->key_file, c->chain_file);
+		return -ENOENT;
+	}
 	int r = mkdir(cfg->state_dir, 0750) && errno != EEXIST ? -errno : 0;
 
 	if (!r)
 		r = tls_make_self_signed(cfg->hostname, &chain, &key);
 	if (!r)
-		r = write_new(c->key_file, key, 0600);
-	if (!r)
 		r = write_new(c->chain_file, chain, 0644);
+	if (!r) /* last: a certificate without its key was never served and is made anew */
+		r = write_new(c->key_file, key, 0600);
 	if (r)
 		snprintf(err, err_size, "cannot make a key and certificate in %s: %s", cfg->state_dir, strerror(-r));
 	else {

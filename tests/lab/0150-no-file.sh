@@ -20,7 +20,7 @@ start()
 $(lab_tail $EDGE_LOG)"
 }
 
-tap_plan 9
+tap_plan 13
 LAB_QUIET=1
 lab_up
 start
@@ -41,6 +41,21 @@ lab_wait 20 mta_status own >/dev/null
 is "$(mta_status own)" sent "with the record published Postfix sends its mail"
 ok "verified" grep "Verified TLS connection established to $LAB_MX_GOOD" $POSTFIX_SENDER_LOG
 like "$(lab_wait 10 mta_mailbox own)" '/new/' "and it is delivered"
+like "$(ps -o user= -p $EDGE_PID | tr -d ' ')" '^(danelaw|60106)$' "it runs as its own user"
 edge_stop
 is $? 0 "ends well again"
+
+# The certificate is written before the key: what a crash between them leaves was never served
+OWN=$LAB_ROOT/var/lib/danelaw
+rm $OWN/self.key
+: >$EDGE_LOG
+start
+like "$(record $EDGE_LOG)" "TLSA 3 1 1" "a certificate without its key is made anew, with one"
+edge_stop
+rm $OWN/self.crt
+: >$EDGE_LOG
+edge_spawn --hostname $LAB_MX_GOOD --backend $LAB_MX_A:25 --interface edge0
+wait $EDGE_PID
+is $? 1 "a key without its certificate: it does not start"
+like "$(cat $EDGE_LOG)" "self.key is there without .*self.crt" "and says so: the key may be the one that is published"
 tap_end

@@ -327,11 +327,12 @@ static int set_tunnels(struct front_bpf *skel, const struct front_settings *set,
 }
 
 /*
- * The kernel lets a map of programs hold, and be called by, only programs alike (bpf_prog_map_compatible()): in whether
+ * The kernel lets a map that may hold programs (also a cpumap) be used only by programs alike (bpf_prog_map_compatible()): in whether
  * they take frames of several buffers, and, in newer kernels (and newer updates of old ones), in expected_attach_type.
  * Frames of several buffers are fine with us; but an extension, which is what libxdp makes of front for its dispatcher,
  * must not say so itself, the dispatcher does, and has no attach type.  So for the dispatcher neither have ours.
- * A map keeps what its first program was, so `inside` is made anew each time.
+ * A map keeps what its first program was, so `inside` is made anew each time, and `spread`, whose queues outlive a restart,
+ * where it may have been of the other kind.
  */
 static void set_kind(struct front_bpf *skel, const struct front_settings *set)
 {
@@ -344,6 +345,13 @@ static void set_kind(struct front_bpf *skel, const struct front_settings *set)
 			bpf_program__set_expected_attach_type(progs[i], 0);
 	}
 	unlink(FRONT_PIN_DIR "/maps/inside");
+	for (i = 0; i < set->interface_count; i++) {
+		char dispatched[sizeof(FRONT_PIN_DIR) + 64];
+
+		snprintf(dispatched, sizeof(dispatched), FRONT_PIN_DIR "/progs/front-%.40s", set->interfaces[i]);
+		if (set->dispatcher || !access(dispatched, F_OK))
+			unlink(FRONT_PIN_DIR "/maps/spread");
+	}
 }
 
 static int load_front(struct front *f, const struct front_settings *set, struct front_err err)

@@ -202,7 +202,7 @@ done
 like "$LINE" '.' "off: the log has the session"
 
 judged right observe verified:mail.sender.example sent
-like "$LINE" ' policy=listed relay=splice copied=[1-9][0-9]* piped=[0-9]+ cmds=' "observe: the policy that fits is named, and how it was relayed"
+like "$LINE" ' policy=listed relay=splice copied=[1-9][0-9]* piped=[0-9]+ ktls=[0-9]+ cmds=' "observe: the policy that fits is named, and how it was relayed"
 ok "observe: the source of a listed name is in the front's lane" lab_wait 5 in_lane mail.sender.example
 judged wrong observe mismatch sent
 ok "observe: a source that does not match any more is out of it" eval '! in_lane mail.sender.example'

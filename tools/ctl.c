@@ -31,6 +31,14 @@ int ctl_usage(const char *usage)
 	return CTL_USAGE;
 }
 
+void ctl_no_option(int opt, const char *usage)
+{
+	if (opt != 'h')
+		exit(ctl_usage(usage));
+	printf("usage: %s\n", usage);
+	exit(CTL_OK);
+}
+
 void ctl_option(struct ctl *c, int opt, const char *usage)
 {
 	switch (opt) {
@@ -40,11 +48,8 @@ void ctl_option(struct ctl *c, int opt, const char *usage)
 	case 'j':
 		c->json = true;
 		return;
-	case 'h':
-		printf("usage: %s\n", usage);
-		exit(CTL_OK);
 	default:
-		exit(ctl_usage(usage));
+		ctl_no_option(opt, usage);
 	}
 }
 

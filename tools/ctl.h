@@ -36,6 +36,8 @@ void ctl_option(struct ctl *c, int opt, const char *usage);
 /* All options are those: parses argv, returns optind. */
 int ctl_options(struct ctl *c, int argc, char **argv, const char *usage);
 int ctl_usage(const char *usage); /* says it on stderr; CTL_USAGE */
+/* --help ('h'), or what is no option: says the usage and ends the program. */
+_Noreturn void ctl_no_option(int opt, const char *usage);
 
 /*
  * Asks the daemon; args is an object or NULL and taken over.  The result, a new reference; or NULL after saying on stderr

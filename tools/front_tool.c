@@ -19,11 +19,8 @@ void front_tool_option(struct front_tool *t, int opt, const char *usage)
 	case 'j':
 		t->json = true;
 		return;
-	case 'h':
-		printf("usage: %s\n", usage);
-		exit(CTL_OK);
 	default:
-		exit(ctl_usage(usage));
+		ctl_no_option(opt, usage);
 	}
 }
 

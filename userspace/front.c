@@ -10,15 +10,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include "bpf/front.skel.h"
-#include "bpf/steer.skel.h"
 
 static int check_kernel(struct front_err err)
 {
@@ -69,171 +66,6 @@ static int set_config(struct front *f, const struct front_settings *set, struct 
 	if (bpf_map_update_elem(f->front_config, &zero, &config, BPF_ANY))
 		return front_fail(err, -errno, "cannot write the front's configuration map: %s", strerror(errno));
 	return 0;
-}
-
-static void vip_key(const struct in6_addr *ip, uint16_t port, struct vip_key *key)
-{
-	memset(key, 0, sizeof(*key));
-	memcpy(key->ip, ip->s6_addr, 16);
-	key->port = port;
-}
-
-static bool is_any(const struct in6_addr *ip)
-{
-	static const struct in6_addr any = IN6ADDR_ANY_INIT;
-	static const uint8_t any4[16] = { [10] = 0xff, [11] = 0xff };
-
-	return !memcmp(ip, &any, 16) || !memcmp(ip, any4, 16);
-}
-
-static int put_vip(int map, const struct in6_addr *ip, uint16_t port, uint32_t listener)
-{
-	char text[NET_TEXT_MAX];
-	struct vip vip = { .listener = listener };
-	struct vip_key key;
-
-	vip_key(ip, port, &key);
-	net_ip_text(ip, text);
-	if (is_any(ip))
-		strcpy(text, net_is_v4(ip) ? "any IPv4" : "any IPv6");
-	if (port)
-		snprintf(vip.text, sizeof(vip.text), "%.45s port %u", text, port);
-	else
-		snprintf(vip.text, sizeof(vip.text), "%.45s (no port)", text);
-	return bpf_map_update_elem(map, &key, &vip, BPF_ANY) ? -errno : 0;
-}
-
-static bool vip_wanted(const struct front_settings *set, const struct vip_key *key)
-{
-	size_t i;
-
-	for (i = 0; i < set->vip_count; i++)
-		if (!memcmp(key->ip, set->vips[i].ip.s6_addr, 16) && (!key->port || key->port == set->vips[i].port))
-			return true;
-	return false;
-}
-
-/* Rows of an earlier configuration; collected first, since a hash may start over when walked while it shrinks. */
-static int drop_old_vips(int map, const struct front_settings *set)
-{
-	struct vip_key *old = calloc(FRONT_VIPS_MAX, sizeof(*old)), key, *at = NULL;
-	size_t count = 0;
-
-	if (!old)
-		return -ENOMEM;
-	while (count < FRONT_VIPS_MAX && !bpf_map_get_next_key(map, at, &key)) {
-		if (!vip_wanted(set, &key))
-			old[count++] = key;
-		at = &key;
-	}
-	while (count)
-		bpf_map_delete_elem(map, &old[--count]);
-	free(old);
-	return 0;
-}
-
-static uint64_t port_bits(const struct in6_addr *ip)
-{
-	if (net_is_v4(ip))
-		return is_any(ip) ? VIP_ANY4 : VIP_EXACT4;
-	return is_any(ip) ? VIP_ANY6 : VIP_EXACT6;
-}
-
-static int set_ports(int map, const struct front_settings *set)
-{
-	uint64_t words[VIP_PORT_WORDS] = { 0 }, now;
-	uint32_t i;
-
-	for (i = 0; i < set->vip_count; i++) {
-		uint16_t port = set->vips[i].port;
-
-		words[port / VIP_PORTS_PER_WORD] |= port_bits(&set->vips[i].ip) << (port % VIP_PORTS_PER_WORD * 4);
-	}
-	for (i = 0; i < VIP_PORT_WORDS; i++)
-		if (bpf_map_lookup_elem(map, &i, &now) ||
-		    (now != words[i] && bpf_map_update_elem(map, &i, &words[i], BPF_ANY)))
-			return -errno;
-	return 0;
-}
-
-static bool has_vip(const struct front_settings *set, const struct in6_addr *ip, uint16_t port)
-{
-	size_t i;
-
-	for (i = 0; i < set->vip_count; i++)
-		if (set->vips[i].port == port && !memcmp(&set->vips[i].ip, ip, sizeof(*ip)))
-			return true;
-	return false;
-}
-
-/* How many of the addresses stand in few already, up to count; false: this one does not. */
-static bool in_few(const uint8_t *few, uint32_t count, const uint8_t *ip, size_t size)
-{
-	uint32_t i;
-
-	for (i = 0; i < count; i++)
-		if (!memcmp(few + i * size, ip, size))
-			return true;
-	return false;
-}
-
-/* Fills few with the distinct exact addresses of a family: their number, or 0 when they do not fit or differ in ports. */
-static uint32_t find_few(const struct front_settings *set, bool v4, uint8_t *few, uint32_t max)
-{
-	size_t i, j, size = v4 ? 4 : 16;
-	uint32_t count = 0;
-
-	for (i = 0; i < set->vip_count; i++) {
-		const struct in6_addr *ip = &set->vips[i].ip;
-		const uint8_t *bytes = ip->s6_addr + 16 - size;
-
-		if (is_any(ip) || net_is_v4(ip) != v4)
-			continue;
-		if (!in_few(few, count, bytes, size)) {
-			if (count == max)
-				return 0;
-			memcpy(few + count++ * size, bytes, size);
-		}
-		for (j = 0; j < set->vip_count; j++)
-			if (!is_any(&set->vips[j].ip) && net_is_v4(&set->vips[j].ip) == v4 && !has_vip(set, ip, set->vips[j].port))
-				return 0;
-	}
-	return count;
-}
-
-static int set_few(int map, const struct front_settings *set)
-{
-	struct front_config config;
-	uint32_t zero = 0;
-
-	if (bpf_map_lookup_elem(map, &zero, &config))
-		return -errno;
-	memset(config.few4, 0, sizeof(config.few4));
-	memset(config.few6, 0, sizeof(config.few6));
-	config.few4_count = find_few(set, true, config.few4[0], FEW4_MAX);
-	config.few6_count = find_few(set, false, config.few6[0], FEW6_MAX);
-	return bpf_map_update_elem(map, &zero, &config, BPF_ANY) ? -errno : 0;
-}
-
-static int set_vips(struct front *f, const struct front_settings *set, struct front_err err)
-{
-	int code = 0;
-	size_t i;
-
-	if (set->vip_count > FRONT_VIPS_MAX / 2)
-		return front_fail(err, -E2BIG, "%zu addresses are configured; the front takes %d", set->vip_count, FRONT_VIPS_MAX / 2);
-	for (i = 0; i < set->vip_count && !code; i++) {
-		code = put_vip(f->vips, &set->vips[i].ip, set->vips[i].port, set->vips[i].listener);
-		if (!code)
-			code = put_vip(f->vips, &set->vips[i].ip, 0, set->vips[i].listener);
-	}
-	if (!code)
-		code = drop_old_vips(f->vips, set);
-	if (!code && f->vip_ports >= 0)
-		code = set_ports(f->vip_ports, set);
-	if (!code && f->front_config >= 0)
-		code = set_few(f->front_config, set);
-	return code ? front_fail(err, code, "cannot write the addresses into the front's maps: %s", strerror(-code)) : 0;
 }
 
 static void size_maps(struct front_bpf *skel, const struct front_settings *set)
@@ -387,7 +219,7 @@ static int load_front(struct front *f, const struct front_settings *set, struct 
 	if (!code && !f->spread_queue)
 		code = front_set_spread(f, NULL, 0);
 	if (!code)
-		code = set_vips(f, set, err);
+		code = front_set_vips(f, set, err);
 	if (!code)
 		code = front_pin_prog(bpf_program__fd(skel->progs.front), "front", err);
 	if (!code)
@@ -396,39 +228,6 @@ static int load_front(struct front *f, const struct front_settings *set, struct 
 		code = attach_all(f, bpf_program__fd(skel->progs.front), set, err);
 out:
 	front_bpf__destroy(skel);
-	return code;
-}
-
-static int load_steer(struct front *f, const struct front_settings *set, struct front_err err)
-{
-	struct steer_bpf *skel = steer_bpf__open();
-	struct steer_state state;
-	uint32_t zero = 0;
-	int code;
-
-	if (!skel)
-		return front_fail(err, -errno, "cannot open the steering object: %s", strerror(errno));
-	code = front_load(skel->obj, "sk_lookup", err);
-	if (code)
-		goto out;
-	if (f->vips < 0)
-		f->vips = front_keep(skel->maps.vips);
-	f->steer_state = front_keep(skel->maps.steer_state);
-	f->cpu_worker = front_keep(skel->maps.cpu_worker);
-	f->sockets = front_keep(skel->maps.sockets);
-	f->workers = front_keep(skel->maps.workers);
-	f->steer_stats = front_keep(skel->maps.steer_stats);
-	if (bpf_map_lookup_elem(f->steer_state, &zero, &state))
-		code = front_fail(err, -errno, "cannot read the state of steering: %s", strerror(errno));
-	f->generation = state.generation + 1;
-	if (!code && !set->interface_count)
-		code = set_vips(f, set, err);
-	if (!code)
-		code = front_pin_prog(bpf_program__fd(skel->progs.steer), "steer", err);
-	if (!code)
-		code = front_attach_steer(bpf_program__fd(skel->progs.steer), &f->steer_link, err);
-out:
-	steer_bpf__destroy(skel);
 	return code;
 }
 
@@ -500,7 +299,7 @@ int front_open(const struct front_settings *set, struct front **out, char *text,
 	if (!code && set->interface_count)
 		code = load_front(f, set, err);
 	if (!code && !set->plain_bind)
-		code = load_steer(f, set, err);
+		code = front_load_steer(f, set, err);
 	if (!code && set->interface_count)
 		code = front_open_cookies(f, set, err);
 	if (code) {
@@ -520,84 +319,6 @@ int front_open(const struct front_settings *set, struct front **out, char *text,
 const char *front_describe(const struct front *f)
 {
 	return f->description ? f->description : "nothing attached";
-}
-
-/* 4, 6 or, for a dual-stack socket, 46; else negative errno.  One bound to an IPv6 address is of IPv6 only. */
-static int socket_family(int fd)
-{
-	int domain, v6only;
-	socklen_t size = sizeof(domain);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size))
-		return -errno;
-	if (domain == AF_INET)
-		return 4;
-	size = sizeof(v6only);
-	if (getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &size))
-		return -errno;
-	return v6only ? 6 : 46;
-}
-
-int front_set_socket(struct front *f, unsigned listener, unsigned worker, int fd)
-{
-	struct worker_key key = { f->generation, listener, worker, 0 };
-	struct worker twin = { .pid = (uint32_t)getpid() };
-	socklen_t size = sizeof(twin.socket_cookie);
-	uint64_t value = (uint64_t)fd;
-	int family = socket_family(fd);
-	uint32_t v4, slot;
-
-	if (family < 0)
-		return family;
-	if (listener >= FRONT_LISTENERS_MAX || worker >= FRONT_WORKERS_MAX)
-		return -EINVAL;
-	for (v4 = 0; v4 < 2; v4++) {
-		if (family == (v4 ? 6 : 4))
-			continue;
-		slot = socket_slot(f->generation, listener, worker, v4);
-		if (bpf_map_update_elem(f->sockets, &slot, &value, BPF_ANY))
-			return -errno;
-	}
-	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &twin.socket_cookie, &size))
-		return -errno;
-	key.family = (uint32_t)family;
-	return bpf_map_update_elem(f->workers, &key, &twin, BPF_ANY) ? -errno : 0;
-}
-
-/* Twins of generations before the last; best effort, they only inform. */
-static void drop_old_twins(struct front *f)
-{
-	struct worker_key key, *at = NULL, old[64];
-	size_t count;
-
-	do {
-		count = 0;
-		at = NULL;
-		while (count < 64 && !bpf_map_get_next_key(f->workers, at, &key)) {
-			if (f->generation - key.generation > 1)
-				old[count++] = key;
-			at = &key;
-		}
-		for (size_t i = 0; i < count; i++)
-			bpf_map_delete_elem(f->workers, &old[i]);
-	} while (count == 64);
-}
-
-int front_map_cpus(struct front *f, const uint32_t *cpu_worker, size_t count)
-{
-	struct steer_state state = { .generation = f->generation, .workers = f->worker_count };
-	uint32_t cpu, zero = 0, slot, owner;
-
-	for (cpu = 0; cpu < FRONT_CPUS_MAX; cpu++) {
-		slot = cpu_slot(f->generation, cpu);
-		owner = cpu < count ? cpu_worker[cpu] : FRONT_NO_WORKER;
-		if (bpf_map_update_elem(f->cpu_worker, &slot, &owner, BPF_ANY))
-			return -errno;
-	}
-	if (bpf_map_update_elem(f->steer_state, &zero, &state, BPF_ANY))
-		return -errno;
-	drop_old_twins(f);
-	return front_set_spread(f, cpu_worker, count);
 }
 
 static void close_fd(int fd)

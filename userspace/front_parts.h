@@ -124,6 +124,15 @@ void front_close_cookies(struct front *f);
 /* --- front.c --- */
 int front_load(struct bpf_object *obj, const char *what, struct front_err err);
 int front_keep(const struct bpf_map *map); /* a descriptor of our own */
+
+/* --- front_vips.c --- */
+/* Rows of an earlier configuration go. */
+int front_set_vips(struct front *f, const struct front_settings *set, struct front_err err);
+
+/* --- front_steer.c --- */
+/* Loads and attaches sk_lookup; after the front, whose maps it shares. */
+int front_load_steer(struct front *f, const struct front_settings *set, struct front_err err);
+
 /* --- front_tunnel.c --- */
 struct front_tunnel_maps {
 	int to, from4, from6;

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Steering: the sk_lookup program, and the sockets of workers that it hands new connections to.  A process fills
+ * a row of its own beside that of the one before it, then flips the generation, so a restart loses no connection.
+ */
+#include "userspace/front_parts.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "bpf/steer.skel.h"
+
+int front_load_steer(struct front *f, const struct front_settings *set, struct front_err err)
+{
+	struct steer_bpf *skel = steer_bpf__open();
+	struct steer_state state;
+	uint32_t zero = 0;
+	int code;
+
+	if (!skel)
+		return front_fail(err, -errno, "cannot open the steering object: %s", strerror(errno));
+	code = front_load(skel->obj, "sk_lookup", err);
+	if (code)
+		goto out;
+	if (f->vips < 0)
+		f->vips = front_keep(skel->maps.vips);
+	f->steer_state = front_keep(skel->maps.steer_state);
+	f->cpu_worker = front_keep(skel->maps.cpu_worker);
+	f->sockets = front_keep(skel->maps.sockets);
+	f->workers = front_keep(skel->maps.workers);
+	f->steer_stats = front_keep(skel->maps.steer_stats);
+	if (bpf_map_lookup_elem(f->steer_state, &zero, &state))
+		code = front_fail(err, -errno, "cannot read the state of steering: %s", strerror(errno));
+	f->generation = state.generation + 1;
+	if (!code && !set->interface_count)
+		code = front_set_vips(f, set, err);
+	if (!code)
+		code = front_pin_prog(bpf_program__fd(skel->progs.steer), "steer", err);
+	if (!code)
+		code = front_attach_steer(bpf_program__fd(skel->progs.steer), &f->steer_link, err);
+out:
+	steer_bpf__destroy(skel);
+	return code;
+}
+
+/* 4, 6 or, for a dual-stack socket, 46; else negative errno.  One bound to an IPv6 address is of IPv6 only. */
+static int socket_family(int fd)
+{
+	int domain, v6only;
+	socklen_t size = sizeof(domain);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size))
+		return -errno;
+	if (domain == AF_INET)
+		return 4;
+	size = sizeof(v6only);
+	if (getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &size))
+		return -errno;
+	return v6only ? 6 : 46;
+}
+
+int front_set_socket(struct front *f, unsigned listener, unsigned worker, int fd)
+{
+	struct worker_key key = { f->generation, listener, worker, 0 };
+	struct worker twin = { .pid = (uint32_t)getpid() };
+	socklen_t size = sizeof(twin.socket_cookie);
+	uint64_t value = (uint64_t)fd;
+	int family = socket_family(fd);
+	uint32_t v4, slot;
+
+	if (family < 0)
+		return family;
+	if (listener >= FRONT_LISTENERS_MAX || worker >= FRONT_WORKERS_MAX)
+		return -EINVAL;
+	for (v4 = 0; v4 < 2; v4++) {
+		if (family == (v4 ? 6 : 4))
+			continue;
+		slot = socket_slot(f->generation, listener, worker, v4);
+		if (bpf_map_update_elem(f->sockets, &slot, &value, BPF_ANY))
+			return -errno;
+	}
+	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &twin.socket_cookie, &size))
+		return -errno;
+	key.family = (uint32_t)family;
+	return bpf_map_update_elem(f->workers, &key, &twin, BPF_ANY) ? -errno : 0;
+}
+
+/* Twins of generations before the last; best effort, they only inform. */
+static void drop_old_twins(struct front *f)
+{
+	struct worker_key key, *at = NULL, old[64];
+	size_t count;
+
+	do {
+		count = 0;
+		at = NULL;
+		while (count < 64 && !bpf_map_get_next_key(f->workers, at, &key)) {
+			if (f->generation - key.generation > 1)
+				old[count++] = key;
+			at = &key;
+		}
+		for (size_t i = 0; i < count; i++)
+			bpf_map_delete_elem(f->workers, &old[i]);
+	} while (count == 64);
+}
+
+int front_map_cpus(struct front *f, const uint32_t *cpu_worker, size_t count)
+{
+	struct steer_state state = { .generation = f->generation, .workers = f->worker_count };
+	uint32_t cpu, zero = 0, slot, owner;
+
+	for (cpu = 0; cpu < FRONT_CPUS_MAX; cpu++) {
+		slot = cpu_slot(f->generation, cpu);
+		owner = cpu < count ? cpu_worker[cpu] : FRONT_NO_WORKER;
+		if (bpf_map_update_elem(f->cpu_worker, &slot, &owner, BPF_ANY))
+			return -errno;
+	}
+	if (bpf_map_update_elem(f->steer_state, &zero, &state, BPF_ANY))
+		return -errno;
+	drop_old_twins(f);
+	return front_set_spread(f, cpu_worker, count);
+}

@@ -114,6 +114,7 @@ static int client_for(const struct config *cfg, const struct config_backend *b, 
 		      size_t err_size)
 {
 	struct pem ca = { 0 };
+	char why[256];
 	int r = 0;
 
 	*out = NULL;
@@ -124,33 +125,40 @@ static int client_for(const struct config *cfg, const struct config_backend *b, 
 	if (!r) {
 		struct tls_client_settings set = { .min_version = cfg->tls.min_version, .ca_pem = ca.text, .ca_len = ca.len };
 
-		r = tls_client_new(&set, out, err, err_size);
+		r = tls_client_new(&set, out, why, sizeof(why));
+		if (r)
+			snprintf(err, err_size, "backend \"%s\": %s%s%s", b->name, b->ca_file ? b->ca_file : "",
+				 b->ca_file ? ": " : "", why);
 	}
 	pem_free(&ca);
 	return r;
 }
 
-int certificates_set_targets(const struct config *cfg, struct backends *b, char *err, size_t err_size)
+static int target_for(const struct config *cfg, const struct config_backend *b, struct target **out, char *err,
+		      size_t err_size)
+{
+	struct tls_client *client;
+	int r = client_for(cfg, b, &client, err, err_size);
+
+	if (r)
+		return r;
+	*out = target_from_config(b, client);
+	tls_client_unref(client);
+	return *out ? 0 : -ENOMEM;
+}
+
+int certificates_targets(const struct config *cfg, bool again, struct target **targets, char *err, size_t err_size)
 {
 	struct target **fresh = calloc(cfg->backend_count + 1, sizeof(*fresh));
 	int r = fresh ? 0 : -ENOMEM;
 
-	for (size_t i = 0; !r && i < cfg->backend_count; i++) {
-		struct tls_client *client;
-
-		r = client_for(cfg, &cfg->backends[i], &client, err, err_size);
-		if (r)
-			break;
-		fresh[i] = target_from_config(&cfg->backends[i], client);
-		tls_client_unref(client);
-		r = fresh[i] ? 0 : -ENOMEM;
-	}
-	for (size_t i = 0; fresh && i < cfg->backend_count; i++) {
-		if (r)
-			target_unref(fresh[i]);
-		else
-			backend_set_target(b, i, fresh[i]);
-	}
+	for (size_t i = 0; !r && i < cfg->backend_count; i++)
+		if (!again || cfg->backends[i].ca_file)
+			r = target_for(cfg, &cfg->backends[i], &fresh[i], err, err_size);
+	if (r)
+		certificates_unref_targets(cfg, fresh);
+	else
+		memcpy(targets, fresh, cfg->backend_count * sizeof(*targets));
 	free(fresh);
 	return r;
 }
@@ -160,6 +168,14 @@ void certificates_unref(const struct config *cfg, struct tls_server **tls)
 	for (size_t i = 0; tls && i < cfg->listener_count; i++) {
 		tls_server_unref(tls[i]);
 		tls[i] = NULL;
+	}
+}
+
+void certificates_unref_targets(const struct config *cfg, struct target **targets)
+{
+	for (size_t i = 0; targets && i < cfg->backend_count; i++) {
+		target_unref(targets[i]);
+		targets[i] = NULL;
 	}
 }
 

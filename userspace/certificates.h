@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The certificates of the configuration as TLS contexts: reads the files (through privileges_open(), so also
- * after the drop) and makes one context a listener.  Used at start and at each reload.
+ * after the drop) and makes one context a listener and one a backend.  Used at start and at each reload.
  */
 #ifndef DANELAW_CERTIFICATES_H
 #define DANELAW_CERTIFICATES_H
 
-#include "userspace/backend.h"
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "userspace/config.h"
+#include "userspace/target.h"
 #include "userspace/tls.h"
 
 /*
@@ -18,10 +21,12 @@ int certificates_load(const struct config *cfg, struct tls_server **tls, char *e
 void certificates_unref(const struct config *cfg, struct tls_server **tls);
 
 /*
- * The first target of every backend: complete for tls = none, pin and ca; of tls = dane the context alone, what DNS says comes
- * later.  On a fault of a CA file nothing is changed: negative and err.
+ * targets[cfg->backend_count] gets what the configuration and its CA files say: at start of every backend, complete for
+ * tls = none, pin and ca; of tls = dane the context alone, what DNS says comes later.  again: of those whose CA file a reload
+ * has to read, NULL for the others.  0, or negative with a sentence in err; then targets is untouched.
  */
-int certificates_set_targets(const struct config *cfg, struct backends *b, char *err, size_t err_size);
+int certificates_targets(const struct config *cfg, bool again, struct target **targets, char *err, size_t err_size);
+void certificates_unref_targets(const struct config *cfg, struct target **targets);
 
 /*
  * Without a configuration file: makes the key and self-signed certificate of cfg->certificates[0] in the state directory
@@ -29,7 +34,7 @@ int certificates_set_targets(const struct config *cfg, struct backends *b, char 
  */
 int certificates_make_own(const struct config *cfg, char *err, size_t err_size);
 
-/* Every file that certificates_load() reads, for the opener: at most max paths; how many there are. */
+/* Every file that is read here, for the opener: at most max paths; how many there are. */
 size_t certificates_paths(const struct config *cfg, const char **paths, size_t max);
 
 #endif

@@ -262,6 +262,25 @@ static int steer_sockets(struct daemon *d)
 
 /* ---- start ---- */
 
+/* Takes over the references of what is there. */
+static void publish_targets(struct daemon *d, struct target **targets)
+{
+	for (size_t i = 0; i < d->cfg->backend_count; i++)
+		if (targets[i])
+			backend_set_target(d->backends, i, targets[i]);
+}
+
+static int set_targets(struct daemon *d, char *err, size_t err_size)
+{
+	struct target **targets = calloc(d->cfg->backend_count + 1, sizeof(*targets));
+	int r = targets ? certificates_targets(d->cfg, false, targets, err, err_size) : -ENOMEM;
+
+	if (!r)
+		publish_targets(d, targets);
+	free(targets);
+	return r;
+}
+
 int daemon_prepare(const struct config *cfg, struct daemon **out, char *err, size_t err_size)
 {
 	struct daemon *d = calloc(1, sizeof(*d));
@@ -286,7 +305,7 @@ int daemon_prepare(const struct config *cfg, struct daemon **out, char *err, siz
 	if (!r)
 		r = certificates_load(cfg, d->tls, err, err_size);
 	if (!r)
-		r = certificates_set_targets(cfg, d->backends, err, err_size);
+		r = set_targets(d, err, err_size);
 	if (!r && has_front(cfg))
 		r = open_front(d, err, err_size);
 	if (!r && d->front)
@@ -387,20 +406,8 @@ int daemon_start(struct daemon *d, char *err, size_t err_size)
 
 /* ---- while it runs ---- */
 
-int daemon_reload(struct daemon *d, char *err, size_t err_size)
+static void swap_tls(struct daemon *d, struct tls_server **fresh)
 {
-	size_t n = d->cfg->listener_count;
-	struct tls_server **fresh = calloc(n + 1, sizeof(*fresh));
-	int r = fresh ? certificates_load(d->cfg, fresh, err, err_size) : -ENOMEM;
-
-	if (!r && d->front)
-		r = load_lists(d, err, err_size);
-	if (r) {
-		certificates_unref(d->cfg, fresh);
-		free(fresh);
-		stats_add(&d->own, COUNT_reload_failures, 1);
-		return r;
-	}
 	for (unsigned w = 0; w < d->running_count; w++)
 		worker_post_tls(d->running[w], fresh);
 	pthread_mutex_lock(&d->tls_lock);
@@ -410,8 +417,32 @@ int daemon_reload(struct daemon *d, char *err, size_t err_size)
 	pthread_mutex_unlock(&d->tls_lock);
 	certificates_unref(d->cfg, old);
 	free(old);
-	stats_add(&d->own, COUNT_reloads, 1);
-	return 0;
+}
+
+/* All is read before anything is changed; the lists, which change as a whole, last. */
+int daemon_reload(struct daemon *d, char *err, size_t err_size)
+{
+	struct tls_server **tls = calloc(d->cfg->listener_count + 1, sizeof(*tls));
+	struct target **targets = calloc(d->cfg->backend_count + 1, sizeof(*targets));
+	int r = tls && targets ? certificates_load(d->cfg, tls, err, err_size) : -ENOMEM;
+
+	if (!r)
+		r = certificates_targets(d->cfg, true, targets, err, err_size);
+	if (!r && d->front)
+		r = load_lists(d, err, err_size);
+	if (!r) {
+		swap_tls(d, tls);
+		publish_targets(d, targets);
+	} else {
+		certificates_unref(d->cfg, tls);
+		certificates_unref_targets(d->cfg, targets);
+		free(tls);
+		if (r == -ENOMEM)
+			snprintf(err, err_size, "%s", strerror(ENOMEM));
+	}
+	free(targets);
+	stats_add(&d->own, r ? COUNT_reload_failures : COUNT_reloads, 1);
+	return r;
 }
 
 /* Loud, since DANE would be off with nobody told. */

@@ -57,6 +57,8 @@ struct target *target_from_config(const struct config_backend *cfg, struct tls_c
 	}
 	for (size_t i = 0; i < cfg->pin_count && i < TARGET_PINS_MAX; i++)
 		read_pin(cfg->pins[i], t->pins[t->pin_count++]);
+	if (client && cfg->tls == CONFIG_TLS_CA)
+		memcpy(&t->key, tls_client_ca_sha256(client), sizeof(t->key));
 	return t;
 }
 

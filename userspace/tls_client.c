@@ -37,7 +37,7 @@ static int load_trust(struct tls_client *c, const struct tls_client_settings *se
 		return tls_refuse(err, err_size, "DANE");
 	if (set->ca_pem) {
 		c->ca = tls_store_new(set->ca_pem, set->ca_len);
-		if (!c->ca)
+		if (!c->ca || !tls_sha256(set->ca_pem, set->ca_len, c->ca_sha256))
 			return tls_refuse(err, err_size, "CA certificates");
 	}
 	if (!set->client_id_extension)
@@ -87,6 +87,11 @@ void tls_client_unref(struct tls_client *c)
 	X509_STORE_free(c->ca);
 	free(c->client_id);
 	free(c);
+}
+
+const uint8_t *tls_client_ca_sha256(const struct tls_client *c)
+{
+	return c->ca_sha256;
 }
 
 /* ---- what the peer is judged by ---- */

@@ -73,6 +73,8 @@ struct tls_client_settings {
 int tls_client_new(const struct tls_client_settings *set, struct tls_client **out, char *err, size_t err_size);
 struct tls_client *tls_client_ref(struct tls_client *c); /* thread-safe */
 void tls_client_unref(struct tls_client *c);
+/* SHA-256 of ca_pem: another file, another digest; zeros without one. */
+const uint8_t *tls_client_ca_sha256(const struct tls_client *c);
 
 /* ---- connections ---- */
 

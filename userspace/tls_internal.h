@@ -79,6 +79,7 @@ int tls_refuse(char *err, size_t err_size, const char *what);
 struct tls_client {
 	SSL_CTX *ctx;
 	X509_STORE *ca; /* NULL: none */
+	uint8_t ca_sha256[32];
 	char *client_id;
 	int refs;
 };

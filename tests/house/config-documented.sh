@@ -72,5 +72,19 @@ while read -r section name default; do
 done <"$work/table" >"$work/faults"
 verdict "danelaw.conf(5) has the defaults of the table"
 
+# state-dir and run-dir are folders
+sed -n 's/^\t\([A-Z]*\)("\([a-z0-9-]*\)", PATHS*,.*/\1 \2/p' userspace/config_table.c | grep -v -- '-dir$' | tr 'A-Z' 'a-z' >"$work/files"
+{
+	[ "$(wc -l <"$work/files")" -ge 9 ] || echo "settings that name files are not found any more"
+	while read -r section name; do
+		awk -v s="$section" -v n="$name" '
+			/^\.Ss / { section = $2 }
+			/^\.It Ic / { name = $3 }
+			section == s && name == n && /^A reload reads (it|them) again|^Read at the start only/ { said = 1 }
+			END { exit !said }' docs/danelaw.conf.5 || echo "$section $name: does a reload read it again?"
+	done <"$work/files"
+} >"$work/faults"
+verdict "danelaw.conf(5) says of each file whether a reload reads it again"
+
 echo "1..$n"
 exit $failed

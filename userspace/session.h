@@ -25,9 +25,9 @@
 #include "userspace/log.h"
 #include "userspace/nexthop.h"
 #include "userspace/policy.h"
+#include "userspace/pump.h"
 #include "userspace/relay.h"
 #include "userspace/sources.h"
-#include "userspace/splice.h"
 #include "userspace/stats.h"
 #include "userspace/timer.h"
 

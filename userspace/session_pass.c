@@ -18,10 +18,9 @@
 
 /* One direction. */
 struct pass_way {
-	struct leg *from, *to;
+	struct pump pump;
 	uint64_t run;	 /* bytes since the other side spoke last */
-	uint64_t copied, piped, ktls; /* ktls: through the pipe too, from or to a leg whose TLS is the kernel's */
-	struct splice_pipe *pipe; /* NULL: copying */
+	uint64_t copied;
 	bool turned;	 /* the other side spoke while this one had a pipe, which is left as soon as it is empty */
 	bool over;	 /* the end of from was passed on */
 };
@@ -56,26 +55,20 @@ bool session_may_pass(const struct session *s)
 	       !s->client.error && !s->client.tls_failed;
 }
 
-/* Could the kernel have its TLS? */
-static bool is_for_kernel(const struct leg *leg)
-{
-	return leg->tls && !leg->kernel && tls_kernel_can(leg->tls);
-}
-
 bool session_pass_begin(struct session *s)
 {
 	struct session_pass *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return false;
-	p->up = (struct pass_way){ .from = &s->client, .to = &s->backend };
-	p->down = (struct pass_way){ .from = &s->backend, .to = &s->client };
+	pump_init(&p->up.pump, &s->client, &s->backend, s->env->pipes);
+	pump_init(&p->down.pump, &s->backend, &s->client, s->env->pipes);
 	p->backend_spoke = true;
 	if (s->env->pipes)
 		splice_ask_again(s->env->pipes);
 	s->pass = p;
-	s->client.careful = s->env->pipes && is_for_kernel(&s->client);
-	s->backend.careful = s->env->pipes && is_for_kernel(&s->backend);
+	s->client.careful = s->env->pipes && pump_may_have(&s->client);
+	s->backend.careful = s->env->pipes && pump_may_have(&s->backend);
 	stats_add(s->env->stats, COUNT_sessions_passed, 1);
 	return true;
 }
@@ -90,9 +83,9 @@ static bool copy(const struct session *s, struct pass_way *w)
 	const uint8_t *data;
 	size_t len;
 
-	while (leg_unsent(w->to) < bound && (data = leg_peek(w->from, &len)) && len) {
-		leg_write(w->to, data, len);
-		leg_used(w->from, len);
+	while (leg_unsent(w->pump.to) < bound && (data = leg_peek(w->pump.from, &len)) && len) {
+		leg_write(w->pump.to, data, len);
+		leg_used(w->pump.from, len);
 		w->copied += len;
 		w->run += len;
 		moved = true;
@@ -100,93 +93,56 @@ static bool copy(const struct session *s, struct pass_way *w)
 	return moved;
 }
 
-enum { PUMP_ROUNDS = 8 }; /* pipefuls before others have their turn */
-
-/* What the socket has goes to the other one through the pipe, which is filled only when it is empty. */
-static bool pump(struct pass_way *w)
+static bool is_long(const struct session *s, const struct pass_way *w)
 {
-	bool moved = false;
-
-	for (int i = 0; i < PUMP_ROUNDS; i++) {
-		size_t n = 0;
-
-		if (!w->pipe->held && (!leg_can_fill(w->from) || !leg_fill(w->from, w->pipe, SPLICE_BYTES)))
-			break;
-		if (leg_can_drain(w->to))
-			n = leg_drain(w->to, w->pipe);
-		*(w->from->kernel || w->to->kernel ? &w->ktls : &w->piped) += n;
-		w->run += n;
-		moved |= n > 0;
-		if (w->pipe->held)
-			break;
-	}
-	return moved;
+	return !w->over && w->run >= s->env->cfg->relay.splice_above;
 }
 
 /* Has it proved to be worth a pipe?  Then nothing more is read until what was copied is out. */
 static bool wants_pipe(const struct session *s, const struct pass_way *w)
 {
-	return s->env->pipes && !w->pipe && !w->over && w->run >= s->env->cfg->relay.splice_above && leg_is_bare(w->from) &&
-	       leg_is_bare(w->to) && !w->from->fin_seen && splice_has_more(s->env->pipes);
+	return is_long(s, w) && pump_may(&w->pump);
 }
 
-/*
- * The same for a way that could have a pipe if the kernel had the TLS of its legs.  What has to come for that comes by
- * itself: bytes go out, a receive brings what it was armed for, a record's rest.  Where it may not (the end that is
- * sent to says nothing, and a receive waits for it in the ring) bytes are copied.
- */
+/* The same for a way that could have a pipe if the kernel had the TLS of its legs. */
 static bool wants_kernel(const struct session *s, const struct pass_way *w)
 {
-	const struct leg *from = w->from, *to = w->to;
-
-	if (!s->env->pipes || w->pipe || w->over || w->run < s->env->cfg->relay.splice_above || from->fin_seen ||
-	    !splice_has_more(s->env->pipes) || (leg_is_bare(from) && leg_is_bare(to)))
-		return false;
-	if (!leg_is_bare(to) && ring_busy(&to->sock, RING_RECV))
-		return false;
-	return (leg_is_bare(from) || is_for_kernel(from)) && (leg_is_bare(to) || is_for_kernel(to));
+	return is_long(s, w) && pump_may_switch(&w->pump);
 }
-
-static void switch_leg(struct session *s, struct leg *leg)
-{
-	if (leg_is_bare(leg) || !leg_align(leg) || !leg_is_quiet(leg))
-		return;
-	bool done = leg_to_kernel(leg);
-
-	leg->careful = false;
-	stats_add(s->env->stats, done ? COUNT_ktls_legs : COUNT_ktls_refused, 1);
-}
-
-enum { ALIGN_ROUNDS = 16 }; /* what a record of full size needs, in pieces of leg_align() */
 
 /* True: bytes were copied on the way there. */
 static bool to_kernel(struct session *s, struct pass_way *w)
 {
 	bool moved = copy(s, w);
 
-	for (int i = 0; i < ALIGN_ROUNDS && !leg_is_bare(w->from) && !leg_align(w->from) && leg_has_input(w->from); i++)
+	for (int i = 0; i < PUMP_ALIGN_ROUNDS && pump_align(&w->pump); i++)
 		moved |= copy(s, w);
-	switch_leg(s, w->from);
-	switch_leg(s, w->to);
+	pump_switch(&w->pump, s->env->stats);
 	return moved;
 }
 
-static void leave_pipe(struct session *s, struct pass_way *w)
+static bool pump(struct pass_way *w)
 {
-	if (w->pipe)
-		splice_put(s->env->pipes, w->pipe);
-	w->pipe = NULL;
+	size_t n = pump_run(&w->pump, UINT64_MAX);
+
+	w->run += n;
+	return n > 0;
+}
+
+static void leave_pipe(struct pass_way *w)
+{
+	pump_end(&w->pump);
 	w->run = 0; /* counts anew: what was drained since the turn must not make it wait for a pipe, with nothing to wake it */
 	w->turned = false;
 }
 
 /* The other side has spoken: a dialogue, which is copied. */
-static void turn(struct session *s, struct pass_way *w)
+static void turn(struct pass_way *w)
 {
 	w->run = 0;
 	w->turned = true;
-	if (w->pipe && !w->pipe->held)
-		leave_pipe(s, w);
+	if (!pump_held(&w->pump))
+		leave_pipe(w);
 }
 
 static bool move(struct session *s, struct pass_way *w)
@@ -195,25 +151,23 @@ static bool move(struct session *s, struct pass_way *w)
 		return false;
 	bool copied = wants_kernel(s, w) && to_kernel(s, w);
 
-	if (wants_pipe(s, w) && leg_can_fill(w->from) && leg_can_drain(w->to)) {
-		w->pipe = splice_get(s->env->pipes);
+	if (wants_pipe(s, w) && pump_begin(&w->pump))
 		w->turned = false;
-	}
-	if (!w->pipe)
+	if (!w->pump.pipe)
 		return copy(s, w) || copied;
 	bool moved = pump(w) || copied;
 
-	if (!w->pipe->held && (w->turned || w->from->eof))
-		leave_pipe(s, w);
+	if (!pump_held(&w->pump) && (w->turned || w->pump.from->eof))
+		leave_pipe(w);
 	return moved;
 }
 
 /* All that came before its end has been passed on. */
 static bool at_end(const struct pass_way *w)
 {
-	const struct leg *from = w->from;
+	const struct leg *from = w->pump.from;
 
-	return from->eof && !w->pipe && !from->text_len && (from->tls || !from->now_len);
+	return from->eof && !w->pump.pipe && !from->text_len && (from->tls || !from->now_len);
 }
 
 static bool run_way(struct session *s, struct pass_way *w, struct pass_way *back)
@@ -221,13 +175,13 @@ static bool run_way(struct session *s, struct pass_way *w, struct pass_way *back
 	bool moved = move(s, w);
 
 	if (moved) {
-		turn(s, back);
+		turn(back);
 		s->pass->backend_spoke = w == &s->pass->down;
 	}
 	if (w->over || !at_end(w))
 		return moved;
 	w->over = true;
-	leg_finish(w->to);
+	leg_finish(w->pump.to);
 	s->pass->backend_first |= w == &s->pass->down && !back->over;
 	return true;
 }
@@ -235,22 +189,20 @@ static bool run_way(struct session *s, struct pass_way *w, struct pass_way *back
 /* True: its end of from is to be received from. */
 static bool wants_more(const struct session *s, const struct pass_way *w)
 {
-	if (w->pipe && w->pipe->held)
-		leg_await_room(w->to);
-	else if (w->pipe)
-		leg_await_input(w->from);
-	else if (wants_kernel(s, w) && !leg_is_bare(w->from) && tls_kernel_missing(w->from->tls))
-		leg_await_input(w->from);
-	else if (wants_kernel(s, w))
+	if (w->pump.pipe) {
+		pump_await(&w->pump);
 		return false;
-	else
-		return !w->over && !wants_pipe(s, w) && leg_unsent(w->to) < s->relay.set->buffer;
-	return false;
+	}
+	if (wants_kernel(s, w)) {
+		pump_await_record(&w->pump);
+		return false;
+	}
+	return !w->over && !wants_pipe(s, w) && leg_unsent(w->pump.to) < s->relay.set->buffer;
 }
 
 static bool has_unsent(const struct pass_way *w)
 {
-	return leg_unsent(w->to) || (w->pipe && w->pipe->held);
+	return leg_unsent(w->pump.to) || pump_held(&w->pump);
 }
 
 /* ---- the step ---- */
@@ -262,7 +214,7 @@ static enum end_reason closed_reason(const struct session_pass *p)
 
 static bool done(const struct pass_way *w)
 {
-	return w->over && w->to->fin_sent;
+	return w->over && w->pump.to->fin_sent;
 }
 
 /* Is it over, and why?  An end that said goodbye may go before the other has said its last. */
@@ -322,8 +274,8 @@ enum ring_room session_pass_room(const struct session *s, const struct leg *from
  */
 void session_pass_farewell(struct session *s)
 {
-	leave_pipe(s, &s->pass->up);
-	leave_pipe(s, &s->pass->down);
+	leave_pipe(&s->pass->up);
+	leave_pipe(&s->pass->down);
 	switch (s->end) {
 	case END_ktls_rekey:
 		leg_close(s->client.rekeyed ? &s->backend : &s->client, true);
@@ -351,8 +303,8 @@ void session_pass_end(struct session *s)
 {
 	if (!s->pass)
 		return;
-	leave_pipe(s, &s->pass->up);
-	leave_pipe(s, &s->pass->down);
+	leave_pipe(&s->pass->up);
+	leave_pipe(&s->pass->down);
 	free(s->pass);
 	s->pass = NULL;
 }
@@ -365,8 +317,8 @@ void session_log_relay(const struct session *s, struct logline *l)
 	if (!p)
 		return;
 	logline_u64(l, "copied", p->up.copied + p->down.copied);
-	logline_u64(l, "piped", p->up.piped + p->down.piped);
-	logline_u64(l, "ktls", p->up.ktls + p->down.ktls);
+	logline_u64(l, "piped", p->up.pump.piped + p->down.pump.piped);
+	logline_u64(l, "ktls", p->up.pump.ktls + p->down.pump.ktls);
 }
 
 void session_pass_count(const struct session *s)
@@ -374,6 +326,6 @@ void session_pass_count(const struct session *s)
 	if (!s->pass)
 		return;
 	stats_add(s->env->stats, COUNT_passed_copied, (int64_t)(s->pass->up.copied + s->pass->down.copied));
-	stats_add(s->env->stats, COUNT_passed_ktls, (int64_t)(s->pass->up.ktls + s->pass->down.ktls));
-	stats_add(s->env->stats, COUNT_passed_piped, (int64_t)(s->pass->up.piped + s->pass->down.piped));
+	stats_add(s->env->stats, COUNT_passed_ktls, (int64_t)(s->pass->up.pump.ktls + s->pass->down.pump.ktls));
+	stats_add(s->env->stats, COUNT_passed_piped, (int64_t)(s->pass->up.pump.piped + s->pass->down.pump.piped));
 }

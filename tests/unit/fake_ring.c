@@ -24,9 +24,11 @@ struct ring {
 	bool connect_answers;
 };
 
+static struct ring *newest;
+
 int ring_new(const struct ring_settings *set, struct ring **r, const char **why)
 {
-	*r = calloc(1, sizeof(**r));
+	newest = *r = calloc(1, sizeof(**r));
 	assert(*r);
 	(*r)->now = 1000000;
 	*why = "fake";
@@ -368,36 +370,60 @@ static void run_connect(struct ring *r, struct fake_peer *p)
 		p->socket->on->connected(p->socket);
 }
 
+static size_t room_of(const struct fake_peer *p)
+{
+	return p->window < p->per_send ? p->window : p->per_send;
+}
+
+static void get(struct fake_peer *p, const void *data, size_t len)
+{
+	p->got = realloc(p->got, p->got_len + len + 1);
+	assert(p->got);
+	memcpy(p->got + p->got_len, data, len);
+	p->got_len += len;
+	p->got[p->got_len] = '\0';
+	p->got_total += len;
+	if (p->window != SIZE_MAX)
+		p->window -= len;
+}
+
 static void run_send(struct ring *r, struct fake_peer *p)
 {
 	struct ring_socket *s = p->socket;
-	size_t left = p->window < p->per_send ? p->window : p->per_send, moved = 0;
+	size_t left = room_of(p), moved = 0;
 
 	if (!left || !take(r, p, RING_SEND))
 		return;
 	for (int i = 0; i < s->iov_count && left; i++) {
 		size_t n = s->iov[i].iov_len < left ? s->iov[i].iov_len : left;
 
-		p->got = realloc(p->got, p->got_len + n + 1);
-		assert(p->got);
-		memcpy(p->got + p->got_len, s->iov[i].iov_base, n);
-		p->got_len += n;
-		p->got[p->got_len] = '\0';
+		get(p, s->iov[i].iov_base, n);
 		left -= n;
 		moved += n;
 	}
 	assert(moved); /* nothing to send is a bug */
-	p->got_total += moved;
-	if (p->window != SIZE_MAX)
-		p->window -= moved;
 	s->on->sent(s, moved);
+}
+
+/* Bytes of the segment that is next; 0: it is the FIN. */
+static size_t say_next(struct fake_peer *p, uint8_t *data, size_t max)
+{
+	struct fake_segment *g = p->head;
+	size_t len = g->len - g->done < max ? g->len - g->done : max;
+
+	if (len)
+		memcpy(data, g->bytes + g->done, len);
+	g->done += len;
+	if (g->kind == BYTES && g->done == g->len) /* FIN and RESET stay: every later receive meets them */
+		drop_segment(p);
+	return len;
 }
 
 static void run_recv(struct ring *r, struct fake_peer *p)
 {
 	const size_t room = p->socket->room == RING_ROOM_BODY ? RING_BODY_BYTES : RING_COMMAND_BYTES;
 	struct fake_segment *g = p->head;
-	uint8_t *data = NULL;
+	uint8_t *data;
 	size_t len;
 
 	if (!g || g->kind == CONNECTION || !take(r, p, RING_RECV))
@@ -407,14 +433,9 @@ static void run_recv(struct ring *r, struct fake_peer *p)
 		return;
 	}
 	len = g->len - g->done < room ? g->len - g->done : room;
-	if (len) {
-		data = malloc(len);
-		assert(data);
-		memcpy(data, g->bytes + g->done, len);
-		g->done += len;
-	}
-	if (g->kind == BYTES && g->done == g->len) /* FIN and RESET stay: every later receive meets them */
-		drop_segment(p);
+	data = len ? malloc(len) : NULL; /* no more of it than there is: ASan sees who reads on */
+	assert(data || !len);
+	len = say_next(p, data, len);
 	p->socket->on->received(p->socket, data, len);
 	free(data);
 }
@@ -467,6 +488,40 @@ static void run_close(struct ring *r, struct fake_peer *p)
 	r->open--;
 	r->delivered++;
 	s->on->closed(s);
+}
+
+static struct fake_peer *peer_of(int fd)
+{
+	for (struct fake_peer *p = newest->first; p; p = p->next)
+		if (p->socket && p->socket->fd == fd)
+			return p;
+	assert(!"nobody has this descriptor");
+	return NULL;
+}
+
+ssize_t fake_take(int fd, uint8_t *data, size_t max)
+{
+	struct fake_peer *p = peer_of(fd);
+
+	assert(max && !ring_busy(p->socket, RING_RECV)); /* who would get what comes? */
+	if (!p->head || p->head->kind == CONNECTION)
+		return -EAGAIN;
+	return p->head->kind == RESET ? -ECONNRESET : (ssize_t)say_next(p, data, max);
+}
+
+ssize_t fake_give(int fd, const uint8_t *data, size_t len)
+{
+	struct fake_peer *p = peer_of(fd);
+	size_t n = room_of(p);
+
+	assert(len && !ring_busy(p->socket, RING_SEND) && !p->got_fin);
+	if (p->fail[RING_SEND])
+		return -p->fail[RING_SEND];
+	n = len < n ? len : n;
+	if (!n)
+		return -EAGAIN;
+	get(p, data, n);
+	return (ssize_t)n;
 }
 
 int ring_run(struct ring *r, uint32_t timeout_ms)

@@ -17,6 +17,8 @@
 #ifndef DANELAW_TESTS_FAKE_RING_H
 #define DANELAW_TESTS_FAKE_RING_H
 
+#include <sys/types.h>
+
 #include "userspace/ring.h"
 
 struct fake_peer {
@@ -57,6 +59,13 @@ void fake_fail(struct fake_peer *p, enum ring_op op, int error);
 void fake_clear(struct fake_peer *p); /* forgets what was got */
 /* Connection fd waits on a listening socket. */
 void fake_offer(struct fake_peer *p, int fd);
+
+/*
+ * What a system call on the descriptor itself would do now (fake_splice.c): bytes of one segment, 0 at the FIN; how many the
+ * peer takes; or negative errno.  Of the ring that was made last.
+ */
+ssize_t fake_take(int fd, uint8_t *data, size_t max);
+ssize_t fake_give(int fd, const uint8_t *data, size_t len);
 
 /* What ring_connect() itself returns from now on (0: works), and whether connects succeed unasked. */
 void fake_connect_returns(struct ring *r, int err);

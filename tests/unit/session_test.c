@@ -10,12 +10,18 @@
  *   "+ms"   time passes                              "end reason"  the session is over, for this reason
  *   "S fin" "S reset" "P fin" "P reset"  the client, the backend, got that from us      "drain"  the daemon begins to stop
  *   "P ?"   whatever the backend was sent first is taken (the PROXY header)
+ *   "C xN text" "B xN text"  the client, the backend sends N octets (and text) in one segment; "P xN" "S xN" has been sent these
+ *   "P stop" "P go" "S stop" "S go"  the backend, the client takes nothing; takes what there is
+ *   "P- text"   the backend has been sent exactly this   "&..."  before anything that was said above it is delivered
+ *   "P room N"  the backend takes so many octets more   "P gone"  what is sent to it meets a reset  "P broken"  another failure
+ *   "piped N"   so many bytes went by a pipe, in a session that is over
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,10 +48,12 @@ struct world {
 	struct leg_io io;
 	struct stats stats;
 	struct fake_peer *client, *backend;
+	size_t said, heard; /* of the octets of "x" lines */
 	char name[96];
 };
 
-enum { REQUIRE_TLS = 1, STARTTLS = 2, PROXY = 4, DELAY = 8, NORMALIZE = 16, TWO = 32, MAX_SIZE = 64, NO_HANDSHAKES = 128, SPLICE = 256, XCLIENT = 512 };
+enum { REQUIRE_TLS = 1, STARTTLS = 2, PROXY = 4, DELAY = 8, NORMALIZE = 16, TWO = 32, MAX_SIZE = 64, NO_HANDSHAKES = 128, SPLICE = 256, XCLIENT = 512, PIPES = 1024,
+       NO_PIPES = 2048 };
 
 struct script {
 	const char *name;
@@ -72,6 +80,7 @@ static void set_up_config(struct world *w, unsigned with)
 {
 	w->cfg.hostname = (char *)"mx.example";
 	w->cfg.limits = (struct config_limits){ .sessions = 10, .handshakes = with & NO_HANDSHAKES ? 0 : 10, .errors = 3, .pipelined = 10, .relay_buffer = 65536 };
+	w->cfg.relay.splice_above = 1000;
 	w->cfg.timeouts = (struct config_timeouts){ .proxy_header = 5000, .command = 300000, .handshake = 30000, .body_block = 180000,
 		.client_write = 180000, .linger = 2000, .backend_connect = 5000, .backend_banner = 60000, .backend_reply = 300000,
 		.backend_final = 600000, .route = 30000, .drain = 600000, .pass_idle = 900000, .pass_quiet = 10000,
@@ -120,6 +129,7 @@ static void set_up(struct world *w, const struct script *s)
 	w->env.io = &w->io;
 	w->env.wheel = timer_wheel_new(ring_now(w->env.ring));
 	w->env.stats = &w->stats;
+	w->env.pipes = s->with & (PIPES | NO_PIPES) ? splice_pool_new(s->with & PIPES ? 1 : 0) : NULL;
 	w->env.backends = backends_new(&w->cfg);
 	for (size_t i = 0; i < w->cfg.backend_count; i++)
 		backend_set_target(w->env.backends, i, target_from_config(&w->backends[i], NULL));
@@ -149,6 +159,7 @@ static void tear_down(struct world *w)
 	assert_int_equal(fake_open(w->env.ring), 0);
 	assert_int_equal(chunk_pool_bytes_out(w->io.pool), 0);
 	ring_free(w->env.ring);
+	splice_pool_free(w->env.pipes);
 	timer_wheel_free(w->env.wheel);
 	leg_io_free(&w->io);
 	backends_free(w->env.backends);
@@ -191,10 +202,51 @@ static void expect_line(struct world *w, const char *script, struct fake_peer *p
 	p->got_len -= n + 1;
 }
 
+static void expect_text(struct world *w, struct fake_peer *p, const char *line)
+{
+	size_t n = strlen(line + 3);
+
+	if (p->got_len < n || memcmp(p->got, line + 3, n))
+		fail_msg("%s: \"%s\": got \"%s\"", w->name, line, (char *)p->got);
+	memmove(p->got, p->got + n, p->got_len - n + 1); /* with the NUL */
+	p->got_len -= n;
+}
+
 static void expect_nothing(struct world *w, struct fake_peer *p, const char *script)
 {
 	if (p && p->got_len)
 		fail_msg("%s: \"%s\": got \"%s\"", w->name, script, (char *)p->got);
+}
+
+static uint8_t octet(size_t at)
+{
+	return (uint8_t)(at * 131 + (at >> 8) * 17);
+}
+
+static void say_octets(struct world *w, struct fake_peer *p, const char *count_and_text)
+{
+	char *text;
+	size_t n = strtoull(count_and_text, &text, 10), len = strlen(text) - (*text != 0);
+	uint8_t *all = malloc(n + len);
+
+	for (size_t i = 0; i < n; i++)
+		all[i] = octet(w->said++);
+	memcpy(all + n, text + (*text != 0), len);
+	fake_say(p, all, n + len);
+	free(all);
+}
+
+static void expect_octets(struct world *w, struct fake_peer *p, const char *line)
+{
+	size_t n = strtoull(line + 3, NULL, 10);
+
+	if (p->got_len < n)
+		fail_msg("%s: \"%s\": got %zu (ended: %s)", w->name, line, p->got_len, ended(w) == END_NOT_YET ? "no" : end_info[ended(w)].name);
+	for (size_t i = 0; i < n; i++)
+		if (p->got[i] != octet(w->heard++))
+			fail_msg("%s: \"%s\": octet %zu is another", w->name, line, i);
+	memmove(p->got, p->got + n, p->got_len - n + 1); /* with the NUL */
+	p->got_len -= n;
 }
 
 static void peer_does(struct world *w, struct fake_peer *p, const char *line)
@@ -210,6 +262,8 @@ static void peer_does(struct world *w, struct fake_peer *p, const char *line)
 		fake_say_text(p, with_crlf);
 	} else if (line[1] == '-')
 		fake_say_text(p, text);
+	else if (line[2] == 'x')
+		say_octets(w, p, text);
 	else if (!strcmp(line + 2, "fin"))
 		fake_fin(p);
 	else if (!strcmp(line + 2, "reset"))
@@ -223,10 +277,12 @@ static void peer_does(struct world *w, struct fake_peer *p, const char *line)
 
 static void do_line(struct world *w, const char *line)
 {
+	if (line[0] == '&')
+		line++;
+	else
+		fake_settle(w->env.ring);
 	struct fake_peer *connecting = fake_connecting(w->env.ring);
 
-	fake_settle(w->env.ring);
-	connecting = fake_connecting(w->env.ring);
 	if (!strncmp(line, "end ", 4)) {
 		pass_time(w, 2100); /* the farewell's linger */
 		if (ended(w) == END_NOT_YET || strcmp(end_info[ended(w)].name, line + 4))
@@ -247,6 +303,19 @@ static void do_line(struct world *w, const char *line)
 
 		if (line[2] == 'f' ? !p->got_fin || p->got_reset : !p->got_reset)
 			fail_msg("%s: \"%s\": it got none", w->name, line);
+	} else if (!strcmp(line + 1, " stop") || !strcmp(line + 1, " go"))
+		(line[0] == 'S' ? w->client : w->backend)->window = line[2] == 's' ? 0 : SIZE_MAX;
+	else if (!strncmp(line, "P room ", 7))
+		w->backend->window = strtoull(line + 7, NULL, 10);
+	else if (!strcmp(line, "P broken") || !strcmp(line, "P gone"))
+		fake_fail(w->backend, RING_SEND, line[2] == 'g' ? EPIPE : EIO);
+	else if (!strncmp(line, "P-", 2))
+		expect_text(w, w->backend, line);
+	else if (!strncmp(line + 1, " x", 2))
+		expect_octets(w, line[0] == 'S' ? w->client : w->backend, line);
+	else if (!strncmp(line, "piped ", 6)) {
+		if (w->stats.count[COUNT_passed_piped] != strtoull(line + 6, NULL, 10))
+			fail_msg("%s: \"%s\": they were %zu", w->name, line, (size_t)w->stats.count[COUNT_passed_piped]);
 	} else if (!strcmp(line, "P ?"))
 		fake_clear(w->backend);
 	else if (line[0] == 'S' || line[0] == 'P')
@@ -306,6 +375,10 @@ static const struct script scripts[] = {
 	{ "passed: not to a backend that takes XCLIENT", SPLICE | XCLIENT, { GREET, "C: EHLO client.example", "B up", "B: 220 farm ESMTP", "P: EHLO client.example",
 		"B: 250-farm", "B: 250 XCLIENT NAME ADDR PORT PROTO HELO DESTADDR DESTPORT", "P ?", "B: 220 go on", "P: EHLO client.example", "B: 250 farm", "S: 250 mx.example", "C: XCLIENT ADDR=1.2.3.4",
 		"S: 502 5.5.1 Command not offered here", "C fin", "end client_closed" } },
+
+	{ "passed: bytes drained since the other side spoke do not count towards a pipe", SPLICE | PIPES, { OPEN, "C x1500", "P x1500", "P stop", "C x2000",
+		"B: a word", "S: a word", "P go", "P x2000", "C x300", "P x300", "C fin", "P fin", "B fin", "end pass_client_closed", "piped 2000" } },
+
 
 	{ "a mail", 0, { OPEN, MAIL, DATA, "C: hello", "C: .", "P: hello", "P: .", "S.", "B: 250 taken", "S: 250 taken", QUIT } },
 	{ "two mails, the second refused", 0, { OPEN, MAIL, DATA, "C: .", "P: .", "B: 250 one", "S: 250 one", MAIL, DATA, "C: x", "C: .", "P: x", "P: .",

@@ -114,6 +114,15 @@ static void set_error(struct leg *leg, int error)
 		leg->error = error;
 }
 
+/* Behind a reset that was told already it is no FIN. */
+static void take_fin(struct leg *leg)
+{
+	if (leg->lost)
+		set_error(leg, leg->lost);
+	else
+		leg->fin_seen = true;
+}
+
 static void out_of_memory(void)
 {
 	/* The promise of fifo_append(): a mail proxy that cannot get a few kilobytes has no session to save. */
@@ -162,7 +171,7 @@ static void on_received(struct ring_socket *s, const uint8_t *data, size_t len)
 	if (len)
 		take_input(leg, data, len);
 	else
-		leg->fin_seen = true;
+		take_fin(leg);
 	leg->wake(leg);
 }
 
@@ -385,7 +394,7 @@ size_t leg_bytes_held(const struct leg *leg)
 
 static bool sends_nothing(const struct leg *leg)
 {
-	return usable(leg) && !leg->out.len && !leg->fin_wanted && !leg->error && !ring_busy(&leg->sock, RING_SEND);
+	return usable(leg) && !leg->out.len && !leg->fin_wanted && !leg->error && !leg->lost && !ring_busy(&leg->sock, RING_SEND);
 }
 
 static bool receives_nothing(const struct leg *leg)
@@ -445,7 +454,7 @@ bool leg_align(struct leg *leg)
 	if (n < 0 && errno != EAGAIN && errno != EINTR)
 		set_error(leg, errno);
 	else if (!n)
-		leg->fin_seen = true;
+		take_fin(leg);
 	if (n > 0)
 		take_input(leg, data, (size_t)n);
 	keep_rest(leg);
@@ -467,15 +476,32 @@ size_t leg_fill(struct leg *leg, struct splice_pipe *pipe, size_t max)
 	assert(leg_can_fill(leg));
 	ssize_t n = splice_fill(pipe, leg->sock.fd, max);
 
-	if (n > 0)
+	if (n > 0) {
 		leg->bytes_in += (uint64_t)n;
-	else if (!n)
-		leg->fin_seen = leg->eof = true;
-	else if (n != -EAGAIN && leg->kernel)
-		take_control(leg);
-	else if (n != -EAGAIN)
-		set_error(leg, (int)-n);
+	} else if (!n) {
+		take_fin(leg);
+		leg->eof = leg->fin_seen;
+	} else if (n != -EAGAIN) {
+		if (leg->kernel)
+			take_control(leg);
+		else
+			set_error(leg, (int)-n);
+	}
 	return n > 0 ? (size_t)n : 0;
+}
+
+/*
+ * The ring tells of what came before a reset first, and of the reset then.  A call of our own sees the reset at once, while
+ * a peer's last words (why it takes no more) may be with a receive that is in flight: it has to end first.
+ */
+static void lose(struct leg *leg, int error)
+{
+	bool gone = error == ECONNRESET || error == EPIPE || error == ETIMEDOUT;
+
+	if (gone && ring_busy(&leg->sock, RING_RECV))
+		leg->lost = error;
+	else
+		set_error(leg, error);
 }
 
 size_t leg_drain(struct leg *leg, struct splice_pipe *pipe)
@@ -484,7 +510,7 @@ size_t leg_drain(struct leg *leg, struct splice_pipe *pipe)
 	ssize_t n = splice_drain(pipe, leg->sock.fd);
 
 	if (n < 0 && n != -EAGAIN)
-		set_error(leg, (int)-n);
+		lose(leg, (int)-n);
 	if (n <= 0)
 		return 0;
 	leg->bytes_out += (uint64_t)n;
@@ -500,7 +526,7 @@ void leg_await_input(struct leg *leg)
 
 void leg_await_room(struct leg *leg)
 {
-	if (usable(leg) && !leg->error && !ring_busy(&leg->sock, RING_WRITABLE))
+	if (usable(leg) && !leg->error && !leg->lost && !ring_busy(&leg->sock, RING_WRITABLE))
 		ring_await_room(leg->io->ring, &leg->sock);
 }
 

@@ -203,22 +203,34 @@ static size_t scan_piece(struct relay *r, const uint8_t *data, size_t len)
 	return used;
 }
 
-static size_t chunk_piece(struct relay *r, const uint8_t *data, size_t len)
+/* So many octets are dealt with; behind the last one it is the reply's turn, then the next command's. */
+static void count_chunk(struct relay *r, uint64_t len)
 {
-	if (len > r->chunk_left)
-		len = (size_t)r->chunk_left;
 	r->chunk_left -= len;
 	r->body_bytes += len;
-	if (r->mode == RELAY_CHUNK)
-		leg_write(r->backend, data, len);
 	if (r->chunk_left)
-		return len;
+		return;
 	if (r->mode == RELAY_CHUNK)
 		push(r, r->chunk_last ? EXPECT_FINAL : EXPECT_CHUNK, 0);
 	else
 		relay_answer(r, r->refusal);
 	r->mode = RELAY_COMMANDS;
+}
+
+static size_t chunk_piece(struct relay *r, const uint8_t *data, size_t len)
+{
+	if (len > r->chunk_left)
+		len = (size_t)r->chunk_left;
+	if (r->mode == RELAY_CHUNK)
+		leg_write(r->backend, data, len);
+	count_chunk(r, len);
 	return len;
+}
+
+void relay_chunk_passed(struct relay *r, uint64_t len)
+{
+	assert(len <= relay_chunk_left(r));
+	count_chunk(r, len);
 }
 
 enum relay_event relay_body(struct relay *r)

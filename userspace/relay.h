@@ -122,6 +122,10 @@ bool relay_pass_refusal(struct relay *r);
 
 /* Forgets the client's state for the fresh start after STARTTLS (RFC 3207 4.2). */
 void relay_reset(struct relay *r);
+/* The octets of a BDAT that are to be passed on; 0: none are. */
+static inline uint64_t relay_chunk_left(const struct relay *r) { return r->mode == RELAY_CHUNK ? r->chunk_left : 0; }
+/* So many of them went past here, from socket to socket, and are out. */
+void relay_chunk_passed(struct relay *r, uint64_t len);
 /* True while a backend owes the answer to a message. */
 bool relay_final_owed(const struct relay *r);
 /* True while nothing is owed but the answer to QUIT. */

@@ -60,7 +60,7 @@ static uint32_t timeout_ms(const struct session *s, enum session_wait wait)
 /* What has moved since the wait began, for those whose time-out asks for a rate and not for an event. */
 static uint64_t wait_mark(const struct session *s, enum session_wait wait)
 {
-	if (wait == WAIT_PASS_BACKEND)
+	if (wait == WAIT_BACKEND_BODY || wait == WAIT_PASS_BACKEND)
 		return s->backend.wire_out;
 	return wait == WAIT_CLIENT_WRITE || wait == WAIT_PASS_CLIENT ? s->client.wire_out : s->client.bytes_in;
 }
@@ -86,11 +86,17 @@ static bool moved_enough(const struct session *s)
 	uint64_t moved = wait_mark(s, s->wait) - s->wait_mark;
 	const struct config_timeouts *t = &s->env->cfg->timeouts;
 
-	if (s->wait == WAIT_CLIENT_WRITE || s->wait == WAIT_PASS_CLIENT || s->wait == WAIT_PASS_BACKEND)
+	switch (s->wait) {
+	case WAIT_CLIENT_WRITE:
+	case WAIT_BACKEND_BODY:
+	case WAIT_PASS_CLIENT:
+	case WAIT_PASS_BACKEND:
 		return moved > 0;
-	if (s->wait == WAIT_BODY)
+	case WAIT_BODY:
 		return moved > 0 && moved * 1000 >= (uint64_t)t->body_min_rate * t->body_block;
-	return false;
+	default:
+		return false;
+	}
 }
 
 static void on_timer(struct timer *t)
@@ -169,6 +175,7 @@ static void session_free(struct session *s)
 		sources_release(s->env->shared->sources, &s->peer.ip);
 	__atomic_sub_fetch(&s->env->shared->sessions, 1, __ATOMIC_RELAXED);
 	session_end_route(s);
+	session_chunk_end(s);
 	session_pass_end(s);
 	session_leave_policy(s);
 	free(s->verdict);
@@ -220,7 +227,11 @@ static void log_session(struct session *s)
 	if (s->backend_record[0])
 		logline_str(&l, "backend_record", s->backend_record);
 	session_log_client(s, &l);
-	session_log_relay(s, &l);
+	logline_str(&l, "relay", s->pass ? "splice" : "guard");
+	if (s->pass)
+		session_pass_log(s, &l);
+	else
+		session_chunk_log(s, &l);
 	logline_u64(&l, "cmds", s->commands);
 	logline_u64(&l, "errors", s->errors);
 	if (!s->pass) /* nobody counts them there */
@@ -300,6 +311,7 @@ enum step_result session_end(struct session *s, enum end_reason reason, enum rep
 		stats_add(s->env->stats, COUNT_handshakes_open, -1);
 	s->handshaking = false;
 	session_pass_count(s);
+	session_chunk_count(s);
 	stats_end(s->env->stats, reason);
 	stats_add(s->env->stats, COUNT_commands, s->commands);
 	stats_add(s->env->stats, COUNT_commands_refused, s->errors);

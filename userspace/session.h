@@ -164,6 +164,7 @@ struct session {
 	struct relay relay;
 	struct session_route *route; /* while routing */
 	struct session_pass *pass;   /* once its bytes are passed on unread */
+	struct pump *chunk;	     /* for octets of a BDAT; NULL before the first that is large */
 	struct net_addr peer, local; /* of the client: from the PROXY header where there is one */
 	char *helo;	     /* NULL before EHLO */
 	uint64_t t_start, t_tls, t_route, tls_ms, route_ms; /* ms */
@@ -239,6 +240,19 @@ void session_note_history(struct session *s);
 /* The session is over: nobody waits for the verdict any more. */
 void session_end_judging(struct session *s);
 
+/* ---- session_chunk.c: the octets of a large BDAT ---- */
+
+/*
+ * Moves what of them it can without seeing them.  RELAY_NOTHING: they have to be copied, or something has to come first;
+ * RELAY_BLOCKED: the backend does not take more now; RELAY_LOST.
+ */
+enum relay_event session_chunk(struct session *s);
+/* True: what has to come for them wakes the session, and the client is not to be received from. */
+bool session_chunk_await(struct session *s);
+void session_chunk_end(struct session *s); /* frees; also of a session that had none */
+void session_chunk_count(const struct session *s);
+void session_chunk_log(const struct session *s, struct logline *l);
+
 /* ---- session_pass.c: sessions whose bytes are passed on unread ---- */
 
 /* Policy says so, the backend is ready, and the next byte of either side begins something new.  Called at an idle point. */
@@ -251,9 +265,8 @@ enum step_result session_pass(struct session *s); /* STEP_PASS */
 enum ring_room session_pass_room(const struct session *s, const struct leg *from);
 void session_pass_farewell(struct session *s);
 void session_pass_end(struct session *s); /* frees; also of a session that was not passed */
-void session_pass_count(const struct session *s);
-/* How it was relayed, and what of it how. */
-void session_log_relay(const struct session *s, struct logline *l);
+void session_pass_count(const struct session *s); /* the same */
+void session_pass_log(const struct session *s, struct logline *l);
 
 extern const struct session_step_row {
 	const char *name;

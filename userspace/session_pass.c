@@ -309,16 +309,21 @@ void session_pass_end(struct session *s)
 	s->pass = NULL;
 }
 
-void session_log_relay(const struct session *s, struct logline *l)
+static uint64_t piped(const struct session_pass *p)
 {
-	const struct session_pass *p = s->pass;
+	return p->up.pump.piped + p->down.pump.piped;
+}
 
-	logline_str(l, "relay", p ? "splice" : "guard");
-	if (!p)
-		return;
-	logline_u64(l, "copied", p->up.copied + p->down.copied);
-	logline_u64(l, "piped", p->up.pump.piped + p->down.pump.piped);
-	logline_u64(l, "ktls", p->up.pump.ktls + p->down.pump.ktls);
+static uint64_t by_ktls(const struct session_pass *p)
+{
+	return p->up.pump.ktls + p->down.pump.ktls;
+}
+
+void session_pass_log(const struct session *s, struct logline *l)
+{
+	logline_u64(l, "copied", s->pass->up.copied + s->pass->down.copied);
+	logline_u64(l, "piped", piped(s->pass));
+	logline_u64(l, "ktls", by_ktls(s->pass));
 }
 
 void session_pass_count(const struct session *s)
@@ -326,6 +331,6 @@ void session_pass_count(const struct session *s)
 	if (!s->pass)
 		return;
 	stats_add(s->env->stats, COUNT_passed_copied, (int64_t)(s->pass->up.copied + s->pass->down.copied));
-	stats_add(s->env->stats, COUNT_passed_ktls, (int64_t)(s->pass->up.pump.ktls + s->pass->down.pump.ktls));
-	stats_add(s->env->stats, COUNT_passed_piped, (int64_t)(s->pass->up.pump.piped + s->pass->down.pump.piped));
+	stats_add(s->env->stats, COUNT_passed_ktls, (int64_t)by_ktls(s->pass));
+	stats_add(s->env->stats, COUNT_passed_piped, (int64_t)piped(s->pass));
 }

@@ -144,11 +144,13 @@ static enum step_result wait_in_dialogue(struct session *s, bool body_blocked)
 	if (leg_unsent(&s->client) >= r->set->buffer)
 		return session_wait(s, WAIT_CLIENT_WRITE);
 	if (r->mode != RELAY_COMMANDS) {
+		bool unseen = session_chunk_await(s);
+
 		if (body_blocked)
 			return session_wait(s, WAIT_BACKEND_BODY);
 		if (client_over(s))
 			return client_gone(s, true);
-		s->want_client = true;
+		s->want_client = !unseen;
 		return session_wait(s, WAIT_BODY);
 	}
 	if (r->count) {
@@ -184,6 +186,13 @@ static bool at_idle_point(const struct session *s)
 	return !s->relay.count && !s->relay.mail_open && s->relay.mode == RELAY_COMMANDS;
 }
 
+static enum relay_event move_body(struct session *s)
+{
+	enum relay_event event = relay_body(&s->relay);
+
+	return event == RELAY_NOTHING || event == RELAY_PROGRESS ? session_chunk(s) : event;
+}
+
 /* Replies first, since they make room; then a body or the next command. */
 static enum step_result step_dialogue(struct session *s)
 {
@@ -208,7 +217,7 @@ static enum step_result step_dialogue(struct session *s)
 		return session_end(s, END_shutdown, REPLY_shutting_down);
 	if (at_idle_point(s) && session_may_pass(s))
 		return session_pass_begin(s) ? go(s, STEP_PASS) : session_end(s, END_internal, REPLY_internal);
-	switch (relay_body(&s->relay)) {
+	switch (move_body(s)) {
 	case RELAY_LOST:
 		return backend_gone(s);
 	case RELAY_REFUSED:

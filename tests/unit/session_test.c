@@ -314,8 +314,8 @@ static void do_line(struct world *w, const char *line)
 	else if (!strncmp(line + 1, " x", 2))
 		expect_octets(w, line[0] == 'S' ? w->client : w->backend, line);
 	else if (!strncmp(line, "piped ", 6)) {
-		if (w->stats.count[COUNT_passed_piped] != strtoull(line + 6, NULL, 10))
-			fail_msg("%s: \"%s\": they were %zu", w->name, line, (size_t)w->stats.count[COUNT_passed_piped]);
+		if (w->stats.count[COUNT_bdat_piped] + w->stats.count[COUNT_passed_piped] != strtoull(line + 6, NULL, 10))
+			fail_msg("%s: \"%s\": they were %zu", w->name, line, (size_t)(w->stats.count[COUNT_bdat_piped] + w->stats.count[COUNT_passed_piped]));
 	} else if (!strcmp(line, "P ?"))
 		fake_clear(w->backend);
 	else if (line[0] == 'S' || line[0] == 'P')
@@ -378,7 +378,62 @@ static const struct script scripts[] = {
 
 	{ "passed: bytes drained since the other side spoke do not count towards a pipe", SPLICE | PIPES, { OPEN, "C x1500", "P x1500", "P stop", "C x2000",
 		"B: a word", "S: a word", "P go", "P x2000", "C x300", "P x300", "C fin", "P fin", "B fin", "end pass_client_closed", "piped 2000" } },
+	{ "passed: a reset that only the pipe was told of is no FIN", SPLICE | PIPES, { OPEN, "C x1500", "P x1500", "P gone", "C x2000", "&B: a last word", "&B fin", "S: a last word", "S reset",
+		"end pass_backend_reset" } },
 
+	/* the octets of a BDAT by the kernel; above 1000 of them here */
+	{ "chunk: by the kernel", PIPES, { OPEN, MAIL, "C: BDAT 200000 LAST", "P: BDAT 200000 LAST", "C x150000", "P x150000", "C x50000", "P x50000", "P.", "S.", "B: 250 taken",
+		"S: 250 taken", QUIT, "piped 200000" } },
+	{ "chunk: what came with the command is copied", PIPES, { OPEN, "C- MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 2010 LAST\r\n0123456789", "P: MAIL FROM:<a@b>", "P: RCPT TO:<c@d>",
+		"P: BDAT 2010 LAST", "B: 250 1", "S: 250 1", "C x1999", "B: 250 2", "S: 250 2", "C x1", "P- 0123456789", "P x2000", "B: 250 3", "S: 250 3", QUIT, "piped 2000" } },
+	{ "chunk: not one octet more", PIPES, { OPEN, MAIL, "C: BDAT 5000", "P: BDAT 5000", "C x5000 BDAT 3000 LAST\r\n", "P x5000", "P: BDAT 3000 LAST", "P.", "B: 250 5000 octets",
+		"S: 250 5000 octets", "C x3000 RSET\r\nNOO", "P x3000", "P: RSET", "P.", "C: P", "P: NOOP", "B: 250 taken", "B: 250 reset", "B: 250 noop", "S: 250 taken", "S: 250 reset", "S: 250 noop",
+		QUIT, "piped 8000" } },
+	{ "chunk: two and a mail behind them in one packet", PIPES, { OPEN, MAIL, "C- BDAT 1 LAST\r\nxMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 6000\r\n", "P: BDAT 1 LAST", "P- x",
+		"P: MAIL FROM:<a@b>", "P: RCPT TO:<c@d>", "P: BDAT 6000", "C x6000 BDAT 0 LAST\r\n", "P x6000", "P: BDAT 0 LAST", "B: 250 1", "B: 250 2", "B: 250 3", "B: 250 4", "B: 250 5",
+		"S: 250 1", "S: 250 2", "S: 250 3", "S: 250 4", "S: 250 5", QUIT, "piped 6000" } },
+	{ "chunk: below the size it is copied", PIPES, { OPEN, MAIL, "C: BDAT 999 LAST", "P: BDAT 999 LAST", "C x999", "P x999", "B: 250 taken", "S: 250 taken", QUIT, "piped 0" } },
+	{ "chunk: without a pipe it is copied", NO_PIPES, { OPEN, MAIL, "C: BDAT 70000 LAST", "P: BDAT 70000 LAST", "C x70000 RSET\r\n", "P x70000", "P: RSET", "B: 250 taken", "S: 250 taken",
+		"B: 250 ok", "S: 250 ok", QUIT, "piped 0" } },
+	{ "chunk: a backend that takes a part", PIPES, { OPEN, MAIL, "C: BDAT 300000 LAST", "P: BDAT 300000 LAST", "P stop", "C x299999", "P.", "+200000", "P go", "P x299999", "S.", "C x1 RSET\r\n", "P x1",
+		"P: RSET", "B: 250 taken", "B: 250 ok", "S: 250 taken", "S: 250 ok", QUIT, "piped 300000" } },
+	{ "chunk: not one octet more behind what waited in the pipe", PIPES, { OPEN, MAIL, "C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "P stop", "C x3000", "P.", "C x2000 RSET\r\n", "P go", "P x5000", "P: RSET",
+		"B: 250 taken", "B: 250 ok", "S: 250 taken", "S: 250 ok", QUIT, "piped 5000" } },
+	{ "chunk: a slow backend is not over its time while it takes something", PIPES, { OPEN, MAIL, "C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "P stop", "C x5000", "+290000", "P room 10", "+290000", "P room 10", "+290000",
+		"P x20", "P go", "P x4980", "B: 250 taken", "S: 250 taken", QUIT, "piped 5000" } },
+	{ "chunk: a backend's socket that breaks in some other way", PIPES, { OPEN, MAIL, "C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "P broken", "C x4000",
+		"S: 451 4.4.2 mx.example The mail server behind this one was lost before it answered, try again later", "C fin", "end backend_lost", "piped 0" } },
+	{ "chunk: a backend that takes nothing", PIPES, { OPEN, MAIL, "C: BDAT 300000 LAST", "P: BDAT 300000 LAST", "P stop", "C x300000", "+300100", "P reset",
+		"S: 451 4.4.2 mx.example The mail server behind this one was lost before it answered, try again later", "C fin", "end backend_timeout" } },
+	{ "chunk: a client that stops", PIPES, { OPEN, MAIL, "C: BDAT 300000 LAST", "P: BDAT 300000 LAST", "C x2000", "P x2000", "+180100", "P reset",
+		"S: 421 4.4.2 mx.example Timeout, closing transmission channel", "C fin", "end body_timeout", "piped 2000" } },
+	{ "chunk: one octet now and then does not renew its time", PIPES, { OPEN, MAIL, "C: BDAT 300000 LAST", "P: BDAT 300000 LAST", "C x2000", "+170000", "C x1", "+10100",
+		"S: 421 4.4.2 mx.example Timeout, closing transmission channel", "C fin", "end body_timeout", "piped 2001" } },
+	{ "chunk: half-closed by the client in the middle", PIPES, { OPEN, MAIL, "C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "C x4999", "C fin", "P x4999", "P.", "P reset", "S.", "end client_aborted", "piped 4999" } },
+	{ "chunk: half-closed by the client behind the last octet", PIPES, { OPEN, MAIL, "C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "C x5000", "C fin", "P x5000", "B: 250 taken", "S: 250 taken", "P: QUIT",
+		"B fin", "end client_closed", "piped 5000" } },
+	{ "chunk: the client is reset in the middle", PIPES, { OPEN, MAIL, "C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "C x4000", "P x4000", "C reset", "P.", "P reset", "end client_reset" } },
+	{ "chunk: the client is reset with octets in the pipe", PIPES, { OPEN, MAIL, "C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "P stop", "C x4000", "C reset", "P go", "P x4000", "P.", "P reset",
+		"end client_reset" } },
+	{ "chunk: the backend is reset with octets in the pipe", PIPES, { OPEN, MAIL, "C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "P stop", "C x4000", "B reset",
+		"S: 451 4.4.2 mx.example The mail server behind this one was lost before it answered, try again later", "C fin", "end backend_lost", "piped 0" } },
+	{ "chunk: the backend closes in the middle", PIPES, { OPEN, MAIL, "C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "C x4000", "P x4000", "B fin",
+		"S: 451 4.4.2 mx.example The mail server behind this one was lost before it answered, try again later", "C fin", "end backend_lost", "piped 4000" } },
+	{ "chunk: a refusal in the middle answers it", PIPES, { OPEN, MAIL, "C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "C x4000", "P x4000", "B: 552 5.3.4 too big", "S.", "C x1000 NOOP\r\n", "P x1000",
+		"P: NOOP", "S: 552 5.3.4 too big", "B: 250 noop", "S: 250 noop", QUIT, "piped 5000" } },
+	{ "chunk: a refusal in the middle, and gone", PIPES, { OPEN, MAIL, "C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "C x4000", "P x4000", "B: 552-5.3.4 too", "B: 552 5.3.4 big", "B fin", "S: 552-5.3.4 too",
+		"S: 552 5.3.4 big", "S.", "C fin", "end backend_lost" } },
+	{ "chunk: a refusal before a reset is not lost when the reset is seen first", PIPES, { OPEN, MAIL, "C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "C x4000", "P x4000",
+		"C x1000", "&B: 552 5.3.4 too big", "&B reset", "S: 552 5.3.4 too big", "S.", "C fin", "end backend_lost" } },
+	{ "chunk: a 250 in the middle is a lie", PIPES, { OPEN, MAIL, "C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "C x4999", "P x4999", "B: 250 taken",
+		"S: 451 4.4.2 mx.example The mail server behind this one was lost before it answered, try again later", "C fin", "end backend_protocol" } },
+	{ "chunk: a 250 for what is in the pipe is a lie", PIPES, { OPEN, MAIL, "C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "P stop", "C x5000", "B: 250 taken",
+		"S: 451 4.4.2 mx.example The mail server behind this one was lost before it answered, try again later", "C fin", "end backend_protocol" } },
+	{ "chunk: 421 in the middle", PIPES, { OPEN, MAIL, "C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "C x4000", "P x4000", "B: 421 bye", "B fin", "S: 421 bye", "C fin", "end backend_421" } },
+	{ "chunk: refused by us, nothing is passed on", PIPES | MAX_SIZE, { OPEN_MAX, "C: MAIL FROM:<a@b>", "P: MAIL FROM:<a@b>", "B: 250 ok", "S: 250 ok", "C: BDAT 5000 LAST", "C x5000", "P.",
+		"S: 552 5.3.4 Message size exceeds the limit", "C fin", "end message_too_big", "piped 0" } },
+	{ "chunk: drain waits for its answer", PIPES, { OPEN, MAIL, "C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "C x4000", "P x4000", "drain", "S.", "C x1000", "P x1000", "B: 250 taken", "S: 250 taken",
+		"S: 421 4.3.2 mx.example Service shutting down, try again later", "C fin", "end shutdown", "piped 5000" } },
 
 	{ "a mail", 0, { OPEN, MAIL, DATA, "C: hello", "C: .", "P: hello", "P: .", "S.", "B: 250 taken", "S: 250 taken", QUIT } },
 	{ "two mails, the second refused", 0, { OPEN, MAIL, DATA, "C: .", "P: .", "B: 250 one", "S: 250 one", MAIL, DATA, "C: x", "C: .", "P: x", "P: .",

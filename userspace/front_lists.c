@@ -111,32 +111,45 @@ static int cannot(struct front_err err, int code, const char *what)
 	return front_fail(err, code, "cannot %s the spare list: %s; the old list stays", what, strerror(-code));
 }
 
-/* Collected first: a trie that shrinks while it is walked starts over. */
+struct set_keys {
+	uint8_t set;
+	struct list6_key *at;
+	size_t count, room;
+	int code;
+};
+
+static bool collect_key(void *ctx, const void *key, const void *value)
+{
+	struct set_keys *keys = ctx;
+	struct list6_key *more;
+
+	if (((const struct list6_key *)key)->set != keys->set)
+		return true;
+	if (keys->count == keys->room) {
+		keys->room = keys->room ? keys->room * 2 : 1024;
+		more = realloc(keys->at, keys->room * sizeof(*more));
+		if (!more) {
+			keys->code = -ENOMEM;
+			return false;
+		}
+		keys->at = more;
+	}
+	memcpy(&keys->at[keys->count++], key, sizeof(*keys->at));
+	return true;
+}
+
+/* Collected first: a walk through a trie that shrinks under it begins anew again and again, past all of the other set. */
 static int empty_set(int map, uint8_t set)
 {
-	struct list6_key *keys = NULL, *more, key, *at = NULL;
-	size_t count = 0, room = 0;
-	int code = 0;
+	struct set_keys keys = { .set = set };
+	int code = front_each_row(map, collect_key, &keys);
 
-	while (!code && !bpf_map_get_next_key(map, at, &key)) {
-		at = &key;
-		if (key.set != set)
-			continue;
-		if (count == room) {
-			room = room ? room * 2 : 1024;
-			more = realloc(keys, room * sizeof(*keys));
-			if (more)
-				keys = more;
-			else
-				code = -ENOMEM;
-		}
-		if (!code)
-			keys[count++] = key;
-	}
-	while (!code && count)
-		if (bpf_map_delete_elem(map, &keys[--count]))
+	if (!code)
+		code = keys.code;
+	while (!code && keys.count)
+		if (bpf_map_delete_elem(map, &keys.at[--keys.count]) && errno != ENOENT)
 			code = -errno;
-	free(keys);
+	free(keys.at);
 	return code;
 }
 

@@ -98,6 +98,14 @@ extern const struct front_count_map front_count_maps[FRONT_COUNT_MAPS];
 /* Adds a per-CPU struct of counters, summed; map -1: none. */
 int front_add_counts(int map, uint64_t *counts, size_t rows);
 
+/* --- front_rows.c --- */
+/*
+ * Visits each row of a hash or a trie once, whatever others, or visit itself, put in or take out meanwhile: those that
+ * are there all the time are met.  False ends it.  0 or negative errno; -EAGAIN: rows went faster than they could be read.
+ */
+typedef bool front_visit_row(void *ctx, const void *key, const void *value);
+int front_each_row(int map, front_visit_row *visit, void *ctx);
+
 /* --- front_list4.c --- */
 /* The descriptors of list4_… */
 struct list4_maps {

@@ -88,23 +88,15 @@ int front_set_socket(struct front *f, unsigned listener, unsigned worker, int fd
 	return bpf_map_update_elem(f->workers, &key, &twin, BPF_ANY) ? -errno : 0;
 }
 
-/* Twins of generations before the last; best effort, they only inform. */
-static void drop_old_twins(struct front *f)
+/* Of generations before the last. */
+static bool drop_old_twin(void *ctx, const void *key, const void *value)
 {
-	struct worker_key key, *at = NULL, old[64];
-	size_t count;
+	const struct worker_key *twin = key;
+	const struct front *f = ctx;
 
-	do {
-		count = 0;
-		at = NULL;
-		while (count < 64 && !bpf_map_get_next_key(f->workers, at, &key)) {
-			if (f->generation - key.generation > 1)
-				old[count++] = key;
-			at = &key;
-		}
-		for (size_t i = 0; i < count; i++)
-			bpf_map_delete_elem(f->workers, &old[i]);
-	} while (count == 64);
+	if (f->generation - twin->generation > 1)
+		bpf_map_delete_elem(f->workers, twin);
+	return true;
 }
 
 int front_map_cpus(struct front *f, const uint32_t *cpu_worker, size_t count)
@@ -120,6 +112,6 @@ int front_map_cpus(struct front *f, const uint32_t *cpu_worker, size_t count)
 	}
 	if (bpf_map_update_elem(f->steer_state, &zero, &state, BPF_ANY))
 		return -errno;
-	drop_old_twins(f);
+	front_each_row(f->workers, drop_old_twin, f); /* best effort, they only inform */
 	return front_set_spread(f, cpu_worker, count);
 }

@@ -40,24 +40,25 @@ static bool wanted_from6(const struct front_settings *set, const void *key)
 	return false;
 }
 
-/* Rows of an earlier configuration; collected first, since a map may start over when walked while it shrinks. */
-static int drop_old(int map, size_t size, bool (*wanted)(const struct front_settings *, const void *),
-		    const struct front_settings *set)
-{
-	uint8_t *old = calloc(FRONT_TUNNELS_MAX, size), key[sizeof(struct prefix6)], *at = NULL;
-	size_t count = 0;
+struct tunnel_rows {
+	int map;
+	bool (*wanted)(const struct front_settings *, const void *key);
+	const struct front_settings *set;
+};
 
-	if (!old)
-		return -ENOMEM;
-	while (count < FRONT_TUNNELS_MAX && !bpf_map_get_next_key(map, at, key)) {
-		if (!wanted(set, key))
-			memcpy(old + count++ * size, key, size);
-		at = key;
-	}
-	while (count--)
-		bpf_map_delete_elem(map, old + count * size);
-	free(old);
-	return 0;
+static bool drop_unwanted(void *ctx, const void *key, const void *value)
+{
+	const struct tunnel_rows *rows = ctx;
+
+	if (!rows->wanted(rows->set, key))
+		bpf_map_delete_elem(rows->map, key);
+	return true;
+}
+
+/* Rows of an earlier configuration go. */
+static int drop_old(int map, bool (*wanted)(const struct front_settings *, const void *), const struct front_settings *set)
+{
+	return front_each_row(map, drop_unwanted, &(struct tunnel_rows){ map, wanted, set });
 }
 
 /* Rows that are there keep what they have counted. */
@@ -98,11 +99,11 @@ int front_fill_tunnels(const struct front_settings *set, const struct front_tunn
 
 	if (set->decap_from_count > FRONT_TUNNELS_MAX || set->decap_to_count > FRONT_TUNNELS_MAX)
 		return front_fail(err, -E2BIG, "decap-from and decap-to take at most %d addresses each", FRONT_TUNNELS_MAX);
-	code = drop_old(maps->to, sizeof(struct source_key), wanted_to, set);
+	code = drop_old(maps->to, wanted_to, set);
 	if (!code)
-		code = drop_old(maps->from4, sizeof(struct prefix4), wanted_from4, set);
+		code = drop_old(maps->from4, wanted_from4, set);
 	if (!code)
-		code = drop_old(maps->from6, sizeof(struct prefix6), wanted_from6, set);
+		code = drop_old(maps->from6, wanted_from6, set);
 	for (i = 0; i < set->decap_to_count && !code; i++)
 		code = put_to(maps, &set->decap_to[i]);
 	for (i = 0; i < set->decap_from_count && !code; i++)

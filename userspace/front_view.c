@@ -134,21 +134,31 @@ static void read_one(const struct front_view *v, const char *name, void *value, 
 	close(map);
 }
 
+struct worker_of {
+	uint32_t generation, pid;
+};
+
+static bool find_worker(void *ctx, const void *key, const void *value)
+{
+	const struct worker_key *at = key;
+	const struct worker *worker = value;
+	struct worker_of *of = ctx;
+
+	if (at->generation == of->generation)
+		of->pid = worker->pid;
+	return !of->pid;
+}
+
 static uint32_t worker_pid(const struct front_view *v, uint32_t generation)
 {
+	struct worker_of of = { generation, 0 };
 	int map = front_view_map(v, "workers");
-	struct worker_key key, *at = NULL;
-	struct worker worker;
-	uint32_t pid = 0;
 
-	while (map >= 0 && !pid && !bpf_map_get_next_key(map, at, &key)) {
-		if (key.generation == generation && !bpf_map_lookup_elem(map, &key, &worker))
-			pid = worker.pid;
-		at = &key;
-	}
-	if (map >= 0)
-		close(map);
-	return pid;
+	if (map < 0)
+		return 0;
+	front_each_row(map, find_worker, &of);
+	close(map);
+	return of.pid;
 }
 
 int front_view_state(const struct front_view *v, struct front_state *out)

@@ -180,21 +180,10 @@ static const char *map_kind(uint32_t type)
 	return type < sizeof(kinds) / sizeof(*kinds) && kinds[type] ? kinds[type] : "other";
 }
 
-static int64_t count_keys(int fd, const struct bpf_map_info *info)
+static bool count_row(void *ctx, const void *key, const void *value)
 {
-	uint8_t key[64], next[64];
-	void *at = NULL;
-	int64_t n = 0;
-
-	if (info->key_size > sizeof(key))
-		return -1;
-	/* a key that is taken out under our eyes lets the walk begin anew: never more than there is room for */
-	while (n < info->max_entries && !bpf_map_get_next_key(fd, at, next)) {
-		memcpy(key, next, info->key_size);
-		at = key;
-		n++;
-	}
-	return n;
+	++*(int64_t *)ctx;
+	return true;
 }
 
 static void visit_map(void *ctx, int fd, const char *name)
@@ -211,7 +200,9 @@ static void visit_map(void *ctx, int fd, const char *name)
 	row.id = info.id;
 	row.max = info.max_entries;
 	if (info.type == BPF_MAP_TYPE_HASH || info.type == BPF_MAP_TYPE_LRU_HASH || info.type == BPF_MAP_TYPE_LPM_TRIE)
-		row.used = count_keys(fd, &info);
+		row.used = 0;
+	if (!row.used && front_each_row(fd, count_row, &row.used))
+		row.used = -1;
 	visit->each(visit->ctx, &row);
 }
 

@@ -67,28 +67,67 @@ static void fill_rule(struct front_rule *out, const struct rule *rule, bool by_h
 	snprintf(out->comment, sizeof(out->comment), "%.*s", (int)sizeof(rule->comment) - 1, rule->comment);
 }
 
-static int each_by_hand(const struct front_view *v, enum front_list list, bool v4, front_each_rule *each, void *ctx)
+/* A map of rules, for whoever wants them as such. */
+struct rules_visit {
+	void (*set_prefix)(struct net_prefix *prefix, const void *key);
+	uint32_t set; /* of list6, allow_list */
+	bool by_hand;
+	front_each_rule *each;
+	void *ctx;
+};
+
+static void set_hand4(struct net_prefix *prefix, const void *key)
 {
-	int map = front_view_map(v, hand_map(list, v4));
-	union rule_key key, *at = NULL;
+	const struct prefix4 *k = key;
+
+	set_prefix4(prefix, k->ip, k->prefixlen);
+}
+
+static void set_hand6(struct net_prefix *prefix, const void *key)
+{
+	const struct prefix6 *k = key;
+
+	set_prefix6(prefix, k->ip, k->prefixlen);
+}
+
+static void set_listed(struct net_prefix *prefix, const void *key)
+{
+	const struct list6_key *k = key;
+
+	set_prefix6(prefix, k->ip, k->prefixlen - 8);
+}
+
+static bool visit_rule(void *ctx, const void *key, const void *value)
+{
+	const struct rules_visit *visit = ctx;
+	const struct list6_key *listed = key;
 	struct front_rule out;
-	struct rule rule;
+
+	if (!visit->by_hand && listed->set != visit->set)
+		return true;
+	visit->set_prefix(&out.prefix, key);
+	fill_rule(&out, value, visit->by_hand);
+	visit->each(visit->ctx, &out);
+	return true;
+}
+
+static int each_row(const struct front_view *v, const char *name, front_visit_row *visit, void *ctx)
+{
+	int map = front_view_map(v, name), code;
 
 	if (map < 0)
-		return map == -ENOENT ? 0 : map;
-	while (!bpf_map_get_next_key(map, at, &key)) {
-		at = &key;
-		if (bpf_map_lookup_elem(map, &key, &rule))
-			continue;
-		if (v4)
-			set_prefix4(&out.prefix, key.v4.ip, key.v4.prefixlen);
-		else
-			set_prefix6(&out.prefix, key.v6.ip, key.v6.prefixlen);
-		fill_rule(&out, &rule, true);
-		each(ctx, &out);
-	}
+		return map;
+	code = front_each_row(map, visit, ctx);
 	close(map);
-	return 0;
+	return code;
+}
+
+static int each_by_hand(const struct front_view *v, enum front_list list, bool v4, front_each_rule *each, void *ctx)
+{
+	struct rules_visit visit = { .set_prefix = v4 ? set_hand4 : set_hand6, .by_hand = true, .each = each, .ctx = ctx };
+	int code = each_row(v, hand_map(list, v4), visit_rule, &visit);
+
+	return code == -ENOENT ? 0 : code;
 }
 
 int front_view_rules(const struct front_view *v, enum front_list list, front_each_rule *each, void *ctx)
@@ -112,25 +151,11 @@ static bool current_sets(const struct front_view *v, struct front_config *config
 	return found;
 }
 
-static int each_in_set(const struct front_view *v, const char *name, uint8_t set, front_each_rule *each, void *ctx)
+static int each_in_set(const struct front_view *v, const char *name, uint32_t set, front_each_rule *each, void *ctx)
 {
-	int map = front_view_map(v, name);
-	struct list6_key key, *at = NULL;
-	struct front_rule out;
-	struct rule rule;
+	struct rules_visit visit = { .set_prefix = set_listed, .set = set, .each = each, .ctx = ctx };
 
-	if (map < 0)
-		return map;
-	while (!bpf_map_get_next_key(map, at, &key)) {
-		at = &key;
-		if (key.set != set || bpf_map_lookup_elem(map, &key, &rule))
-			continue;
-		set_prefix6(&out.prefix, key.ip, key.prefixlen - 8);
-		fill_rule(&out, &rule, false);
-		each(ctx, &out);
-	}
-	close(map);
-	return 0;
+	return each_row(v, name, visit_rule, &visit);
 }
 
 static int each_listed4(const struct front_view *v, uint32_t set, front_each_rule *each, void *ctx)
@@ -167,23 +192,34 @@ int front_view_listed(const struct front_view *v, enum front_list list, front_ea
 	if (!current_sets(v, &config))
 		return -ENOENT;
 	if (list == FRONT_ALLOW)
-		return config.allow_set ? each_in_set(v, "allow_list", (uint8_t)config.allow_set, each, ctx) : 0;
+		return config.allow_set ? each_in_set(v, "allow_list", config.allow_set, each, ctx) : 0;
 	code = each_listed4(v, config.deny_list & 1, each, ctx);
-	return code ? code : each_in_set(v, "list6", (uint8_t)(config.deny_list & 1), each, ctx);
+	return code ? code : each_in_set(v, "list6", config.deny_list & 1, each, ctx);
+}
+
+struct same_key {
+	const union rule_key *key;
+	size_t size;
+	uint64_t hits;
+};
+
+static bool find_same(void *ctx, const void *key, const void *value)
+{
+	struct same_key *same = ctx;
+
+	if (memcmp(key, same->key, same->size))
+		return true;
+	same->hits = ((const struct rule *)value)->hits;
+	return false;
 }
 
 /* The hits of a rule that stands already; LPM look-ups answer for shorter prefixes too, so keys are compared. */
 static uint64_t hits_before(int map, const union rule_key *key, size_t size)
 {
-	union rule_key at, *prev = NULL;
-	struct rule rule;
+	struct same_key same = { key, size, 0 };
 
-	while (!bpf_map_get_next_key(map, prev, &at)) {
-		if (!memcmp(&at, key, size))
-			return bpf_map_lookup_elem(map, &at, &rule) ? 0 : rule.hits;
-		prev = &at;
-	}
-	return 0;
+	front_each_row(map, find_same, &same);
+	return same.hits;
 }
 
 int front_view_add_rule(const struct front_view *v, enum front_list list, const struct net_prefix *prefix, const char *comment,
@@ -286,48 +322,33 @@ bool front_view_find_denied(const struct front_view *v, const struct in6_addr *s
 
 /* ---- sources ---- */
 
+struct lane_visit {
+	bool named; /* rows of verified; of blocked they are the same without a name */
+	void (*each)(void *ctx, const struct front_lane_row *);
+	void *ctx;
+};
+_Static_assert(offsetof(struct verified, until_ns) == offsetof(struct blocked, until_ns) &&
+		       offsetof(struct verified, hits) == offsetof(struct blocked, hits), "one layout");
+
+static bool visit_source(void *ctx, const void *key, const void *value)
+{
+	const struct lane_visit *visit = ctx;
+	const struct blocked *entry = value;
+	struct front_lane_row row = { .hits = entry->hits, .left_ms = left_ms(entry->until_ns) };
+
+	memcpy(&row.source, key, sizeof(row.source));
+	if (visit->named)
+		snprintf(row.name, sizeof(row.name), "%.*s", (int)sizeof(row.name) - 1, ((const struct verified *)value)->name);
+	visit->each(visit->ctx, &row);
+	return true;
+}
+
 int front_view_verified(const struct front_view *v, void (*each)(void *ctx, const struct front_lane_row *), void *ctx)
 {
-	int map = front_view_map(v, "verified");
-	struct source_key key, *at = NULL;
-	struct front_lane_row row;
-	struct verified entry;
-
-	if (map < 0)
-		return map;
-	while (!bpf_map_get_next_key(map, at, &key)) {
-		at = &key;
-		if (bpf_map_lookup_elem(map, &key, &entry))
-			continue;
-		memcpy(&row.source, key.ip, 16);
-		row.hits = entry.hits;
-		row.left_ms = left_ms(entry.until_ns);
-		memcpy(row.name, entry.name, sizeof(row.name));
-		row.name[sizeof(row.name) - 1] = 0;
-		each(ctx, &row);
-	}
-	close(map);
-	return 0;
+	return each_row(v, "verified", visit_source, &(struct lane_visit){ true, each, ctx });
 }
 
 int front_view_blocked(const struct front_view *v, void (*each)(void *ctx, const struct front_lane_row *), void *ctx)
 {
-	int map = front_view_map(v, "blocked");
-	struct source_key key, *at = NULL;
-	struct front_lane_row row = { 0 };
-	struct blocked entry;
-
-	if (map < 0)
-		return map;
-	while (!bpf_map_get_next_key(map, at, &key)) {
-		at = &key;
-		if (bpf_map_lookup_elem(map, &key, &entry))
-			continue;
-		memcpy(&row.source, key.ip, 16);
-		row.hits = entry.hits;
-		row.left_ms = left_ms(entry.until_ns);
-		each(ctx, &row);
-	}
-	close(map);
-	return 0;
+	return each_row(v, "blocked", visit_source, &(struct lane_visit){ false, each, ctx });
 }

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <stdlib.h>
 #include <string.h>
 
 static void vip_key(const struct in6_addr *ip, uint16_t port, struct vip_key *key)
@@ -52,23 +51,19 @@ static bool vip_wanted(const struct front_settings *set, const struct vip_key *k
 	return false;
 }
 
-/* Rows of an earlier configuration; collected first, since a hash may start over when walked while it shrinks. */
-static int drop_old_vips(int map, const struct front_settings *set)
-{
-	struct vip_key *old = calloc(FRONT_VIPS_MAX, sizeof(*old)), key, *at = NULL;
-	size_t count = 0;
+struct wanted {
+	int map;
+	const struct front_settings *set;
+};
 
-	if (!old)
-		return -ENOMEM;
-	while (count < FRONT_VIPS_MAX && !bpf_map_get_next_key(map, at, &key)) {
-		if (!vip_wanted(set, &key))
-			old[count++] = key;
-		at = &key;
-	}
-	while (count)
-		bpf_map_delete_elem(map, &old[--count]);
-	free(old);
-	return 0;
+/* A row of an earlier configuration goes. */
+static bool drop_unwanted(void *ctx, const void *key, const void *value)
+{
+	const struct wanted *wanted = ctx;
+
+	if (!vip_wanted(wanted->set, key))
+		bpf_map_delete_elem(wanted->map, key);
+	return true;
 }
 
 static uint64_t port_bits(const struct in6_addr *ip)
@@ -167,7 +162,7 @@ int front_set_vips(struct front *f, const struct front_settings *set, struct fro
 			code = put_vip(f->vips, &set->vips[i].ip, 0, set->vips[i].listener);
 	}
 	if (!code)
-		code = drop_old_vips(f->vips, set);
+		code = front_each_row(f->vips, drop_unwanted, &(struct wanted){ f->vips, set });
 	if (!code && f->vip_ports >= 0)
 		code = set_ports(f->vip_ports, set);
 	if (!code && f->front_config >= 0)

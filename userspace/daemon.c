@@ -466,8 +466,11 @@ void daemon_tick(struct daemon *d)
 {
 	if (d->dns)
 		tell_validation(d);
-	if (d->lane && ++d->ticks % 60 == 0)
+	d->ticks++;
+	if (d->lane && d->ticks % 60 == 0)
 		lane_save(d->lane);
+	if (d->front && d->ticks % FRONT_SWEEP_S == 0)
+		front_sweep(d->front);
 }
 
 void daemon_drain(struct daemon *d)

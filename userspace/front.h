@@ -116,6 +116,12 @@ struct front_list_files {
 	size_t count, loaded;
 };
 int front_load_lists(struct front *f, struct front_list_files *deny, struct front_list_files *allow, char *err, size_t err_size);
+/*
+ * Takes rules made by hand out that are over; how many.  (The programs look past a few, but they take room; what is over in
+ * the verified lane and among the blocked makes room by itself.)  Any thread.
+ */
+size_t front_sweep(struct front *f);
+enum { FRONT_SWEEP_S = 10 }; /* often enough */
 /* On an allow list or verified: no limit is for it.  Costs a few system calls: for the moment when one would hit. */
 bool front_skips_limits(const struct front *f, const struct in6_addr *ip);
 /* ---- SYN protection (docs/syn-protection.md) ---- */

@@ -66,7 +66,7 @@ struct front {
 	int vips, vip_ports, front_config, front_stats, front_also;
 	struct list4 list4;
 	int list6, allow_list;
-	int allow4, allow6;
+	int deny4, deny6, allow4, allow6;
 	int verified, blocked;
 	bool blocked_used;
 	struct front_names *names;
@@ -105,6 +105,9 @@ int front_add_counts(int map, uint64_t *counts, size_t rows);
  */
 typedef bool front_visit_row(void *ctx, const void *key, const void *value);
 int front_each_row(int map, front_visit_row *visit, void *ctx);
+/* Takes rules out of a map made by hand that are over; how many. */
+size_t front_sweep_rules(int map);
+uint64_t front_now_ns(void); /* CLOCK_MONOTONIC, the clock of the maps */
 
 /* --- front_list4.c --- */
 /* The descriptors of list4_… */

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
 	BATCH_ROWS = 1024,
@@ -128,4 +129,45 @@ int front_each_row(int map, front_visit_row *visit, void *ctx)
 	if (code == -ENOENT || !more)
 		return 0;
 	return code ? code : -EAGAIN;
+}
+
+/* ---- rules that are over ---- */
+
+uint64_t front_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static bool is_over(const struct rule *rule)
+{
+	return rule->until_ns && rule->until_ns <= front_now_ns();
+}
+
+struct sweep {
+	int map;
+	size_t gone;
+};
+
+static bool sweep_rule(void *ctx, const void *key, const void *value)
+{
+	struct sweep *sweep = ctx;
+	struct rule now;
+
+	if (!is_over(value))
+		return true;
+	/* somebody may have entered it anew since the batch was read */
+	if (!bpf_map_lookup_elem(sweep->map, key, &now) && is_over(&now) && !bpf_map_delete_elem(sweep->map, key))
+		sweep->gone++;
+	return true;
+}
+
+size_t front_sweep_rules(int map)
+{
+	struct sweep sweep = { map, 0 };
+
+	front_each_row(map, sweep_rule, &sweep);
+	return sweep.gone;
 }

@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 enum { WAYS = 4 };
 
@@ -85,10 +84,7 @@ void front_fill_limits(const struct front_settings *set, struct front_config *co
 
 static uint64_t until_ns(uint32_t ms)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec + (uint64_t)ms * 1000000;
+	return front_now_ns() + (uint64_t)ms * 1000000;
 }
 
 static void source_of(const struct in6_addr *ip, struct source_key *key)
@@ -97,18 +93,13 @@ static void source_of(const struct in6_addr *ip, struct source_key *key)
 	memcpy(key->ip, ip->s6_addr, net_is_v4(ip) ? 16 : 8);
 }
 
-static uint64_t now_ns(void)
-{
-	return until_ns(0);
-}
-
 static bool is_verified(const struct front *f, const struct in6_addr *ip)
 {
 	struct source_key key;
 	struct verified entry;
 
 	source_of(ip, &key);
-	return !bpf_map_lookup_elem(f->verified, &key, &entry) && entry.until_ns > now_ns();
+	return !bpf_map_lookup_elem(f->verified, &key, &entry) && entry.until_ns > front_now_ns();
 }
 
 /* By hand: the kernel looks behind rules that are over; here such a one counts as none, until it is swept. */
@@ -122,7 +113,7 @@ static bool is_allowed_by_hand(const struct front *f, const struct in6_addr *ip)
 	memcpy(key4.ip, &ip->s6_addr[12], 4);
 	memcpy(key6.ip, ip->s6_addr, 16);
 	failed = net_is_v4(ip) ? bpf_map_lookup_elem(f->allow4, &key4, &rule) : bpf_map_lookup_elem(f->allow6, &key6, &rule);
-	return !failed && (!rule.until_ns || rule.until_ns > now_ns());
+	return !failed && (!rule.until_ns || rule.until_ns > front_now_ns());
 }
 
 static bool is_allowed_by_file(const struct front *f, const struct in6_addr *ip)
@@ -291,4 +282,14 @@ int front_block_source(struct front *f, const struct in6_addr *ip, uint32_t ms)
 	if (!__atomic_load_n(&f->blocked_used, __ATOMIC_RELAXED))
 		mark_blocked_used(f);
 	return bpf_map_update_elem(f->blocked, &key, &entry, BPF_ANY) ? -errno : 0;
+}
+
+size_t front_sweep(struct front *f)
+{
+	const int maps[] = { f->deny4, f->deny6, f->allow4, f->allow6 };
+	size_t i, gone = 0;
+
+	for (i = 0; f->deny4 >= 0 && i < sizeof(maps) / sizeof(*maps); i++)
+		gone += front_sweep_rules(maps[i]);
+	return gone;
 }

@@ -261,31 +261,18 @@ int front_view_del_rule(const struct front_view *v, enum front_list list, const 
 
 /* ---- rules that are over ---- */
 
-struct over {
-	struct net_prefix at[256];
-	size_t count;
-};
-
-static void collect_over(void *ctx, const struct front_rule *rule)
-{
-	struct over *over = ctx;
-
-	if (rule->expires && !rule->left_ms && over->count < sizeof(over->at) / sizeof(*over->at))
-		over->at[over->count++] = rule->prefix;
-}
-
 size_t front_view_sweep(const struct front_view *v)
 {
-	struct over over;
 	size_t gone = 0;
 
-	for (int list = FRONT_DENY; list <= FRONT_ALLOW; list++)
-		do {
-			over.count = 0;
-			front_view_rules(v, (enum front_list)list, collect_over, &over);
-			for (size_t i = 0; i < over.count; i++)
-				gone += !front_view_del_rule(v, (enum front_list)list, &over.at[i]);
-		} while (over.count == sizeof(over.at) / sizeof(*over.at));
+	for (int i = 0; i < 4; i++) {
+		int map = front_view_map(v, hand_map(i / 2 ? FRONT_ALLOW : FRONT_DENY, i % 2));
+
+		if (map < 0)
+			continue;
+		gone += front_sweep_rules(map);
+		close(map);
+	}
 	return gone;
 }
 

@@ -14,7 +14,6 @@ struct front_view {
 	char dir[256];
 };
 
-uint64_t front_now_ns(void); /* CLOCK_MONOTONIC, the clock of the maps */
 /* A pinned map: its descriptor, which the caller closes, or negative errno. */
 int front_view_map(const struct front_view *v, const char *name);
 

@@ -31,6 +31,17 @@ not_greeted()
 	! greeted
 }
 
+# Rules of deny4, by bpftool alone
+denied4()
+{
+	bpftool -j map dump pinned $LAB_PINS/maps/deny4 | json 'len(j)'
+}
+
+no_more_denied()
+{
+	[ "$(denied4)" = 0 ]
+}
+
 # json EXPRESSION: of the document on standard input, as j
 json()
 {
@@ -94,7 +105,7 @@ profiled()
 	wait $pid
 }
 
-tap_plan 64
+tap_plan 66
 printf '198.18.0.0/15 ; SBL1\n2001:db8:66::/48 # six\n203.0.113.7\n' >$LAB_RUN/drop.txt
 printf '203.0.113.0/24 ; ours\n' >$LAB_RUN/allow.txt
 lab_up || lab_die "the lab does not come up"
@@ -112,6 +123,12 @@ like "$text" '600 new connections a minute for a source, 60 at once' "status: th
 like "$text" 'vips +4 +16,384' "status: how full maps are"
 is "$(front status --json | json '[l["mode"] for l in j["links"] if l["kind"] == "xdp"][0], j["steering"]["runs"], all(m["memory_bytes"] >= 0 for m in j["maps"])')" \
 	"('native', True, True)" "status --json"
+
+# a rule that is over before anyone looks: until_ns 1, then its length again
+bpftool map update pinned $LAB_PINS/maps/deny4 key hex 20 00 00 00 c0 00 02 77 \
+	value hex 00 00 00 00 00 00 00 00 01 00 00 00 00 00 00 00 20 00 00 00 $(printf '00 %.0s' {1..44})
+is "$(denied4)" 1 "a rule that is over, by bpftool"
+ok "danelawd takes it out, without danelawctl" lab_wait 30 no_more_denied
 
 # deny, top
 ok "a stranger is greeted" lab_wait 20 greeted

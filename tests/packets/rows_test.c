@@ -4,6 +4,7 @@
  * hashes, in tries, whatever is taken out or put in under the eyes of whoever looks, and the walk ends.
  */
 #include <bpf/bpf.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -19,6 +20,7 @@
 
 enum { ROWS = 5000 };
 
+static struct front *front;
 static struct front_view *view;
 
 /* What happens to the row that is looked at. */
@@ -160,14 +162,57 @@ static void test_full(void **state)
 	assert_in_range(used, FRONT_BLOCKED_MAX / 2, FRONT_BLOCKED_MAX);
 }
 
+static int put_rule4(int map, uint32_t number, uint32_t len, uint64_t until_ns)
+{
+	struct prefix4 key = { len, { 10, (uint8_t)(number >> 16), (uint8_t)(number >> 8), (uint8_t)number } };
+	struct rule rule = { .until_ns = until_ns, .prefixlen = until_ns ? len : 0 };
+
+	return bpf_map_update_elem(map, &key, &rule, BPF_ANY) ? -errno : 0;
+}
+
+/* Rules that are over, inside of others and around them, in a list that is full of such: all go, the others stay. */
+static void test_over(void **state)
+{
+	int deny = packet_pin("maps/deny4"), allow = packet_pin("maps/allow6");
+	struct prefix6 key6 = { .prefixlen = 48 };
+	struct rule rule6 = { .until_ns = 1, .prefixlen = 48 };
+	struct look look = { .map = deny };
+
+	assert_int_equal(front_sweep(front), 0);
+	for (uint32_t i = 0; i < FRONT_RULES_MAX - 3; i++)
+		assert_int_equal(put_rule4(deny, 0x10000 + i, 32, 1), 0);
+	assert_int_equal(put_rule4(deny, 0, 8, 1), 0);
+	assert_int_equal(put_rule4(deny, 1, 32, 0), 0);
+	assert_int_equal(put_rule4(deny, 2, 32, UINT64_MAX), 0);
+	assert_int_equal(put_rule4(deny, 3, 32, 0), -ENOSPC);
+	assert_int_equal(bpf_map_update_elem(allow, &key6, &rule6, BPF_ANY), 0);
+	assert_int_equal(front_sweep(front), FRONT_RULES_MAX - 3 + 1 + 1);
+	assert_int_equal(front_sweep(front), 0);
+	assert_int_equal(put_rule4(deny, 3, 32, 0), 0);
+	assert_int_equal(front_view_rules(view, FRONT_DENY, meet_rule, &look), 0);
+	assert_int_equal(look.visits, 3);
+	assert_int_equal(look.seen[1] + look.seen[2] + look.seen[3], 3);
+	close(deny);
+	close(allow);
+}
+
+static int empty(void **state)
+{
+	struct look look = { .map = packet_pin("maps/deny4"), .change = TAKE_ALL };
+
+	assert_int_equal(front_view_rules(view, FRONT_DENY, meet_rule, &look), 0);
+	close(look.map);
+	return 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sources),
-		cmocka_unit_test(test_rules),
+		cmocka_unit_test_teardown(test_rules, empty),
 		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_over),
 	};
-	struct front *front;
 	char err[256];
 	int failed;
 

@@ -6,64 +6,31 @@
 
 . "$(dirname "$0")/lib.sh"
 . "$LAB_DIR/tap.sh"
+. "$LAB_DIR/clean.sh"
 TMP=$(mktemp -d)
-trap 'rm -rf "$TMP"' EXIT
-
-host_state()
-{
-	ip -br link
-	ls /run/netns /run/lab 2>/dev/null
-	find /sys/fs/bpf -mindepth 1 2>/dev/null
-	grep -F -e /run/lab -e "$LAB_SRC" -e netns /proc/self/mounts
-	ls /run
-}
-
-# A lab writes down its namespaces for us: is any process still in one of them?  Their numbers are used again once
-# they are gone, so a process that began later ($2: clock ticks since boot) is somebody else's.
-nobody_left()
-{
-	local p
-	for p in $(find /proc/[0-9]*/ns -type l -printf '%h %l\n' 2>/dev/null | grep -F -f "$1" | cut -d/ -f3 | sort -u); do
-		[ "$(sed 's/.*) //' "/proc/$p/stat" 2>/dev/null | cut -d ' ' -f 20)" -gt "$2" ] 2>/dev/null || return 1
-	done
-}
-
-ticks_since_boot()
-{
-	awk -v hz="$(getconf CLK_TCK)" '{ printf "%d\n", $1 * hz }' /proc/uptime
-}
-
-bpf_links_gone()
-{
-	local id
-	while read -r id; do
-		! bpftool link show id "$id" >/dev/null 2>&1 || return 1
-	done <"$1"
-}
+trap 'lab_reap; rm -rf "$TMP"' EXIT
 
 # What a standing lab writes down, then it waits to be ended
-NOTE='for n in mnt pid; do readlink /proc/self/ns/$n; done >NS; for n in internet dns edge farm; do
-	nsenter --net=/run/netns/$n readlink /proc/self/ns/net; done >>NS
-	for l in /sys/fs/bpf/danelaw/links/*; do bpftool -j link show pinned $l; done | grep -o "\"id\":[0-9]*" | cut -d: -f2 >LINKS
+NOTE='for l in /sys/fs/bpf/danelaw/links/*; do bpftool -j link show pinned $l; done | grep -o "\"id\":[0-9]*" | cut -d: -f2 >LINKS
 	touch UP; exec sleep 600'
 
 # ended HOW SIGNAL GROUP: starts a lab, ends it, looks
 ended()
 {
-	local how=$1 signal=$2 target=$3 pid inner end dir=$TMP/$2$3
+	local how=$1 signal=$2 target=$3 pid inner dir=$TMP/$2$3
 	mkdir "$dir"
 	env --default-signal=INT setsid tests/lab/run.sh "cd $dir; $NOTE" >"$dir/out" 2>&1 </dev/null &
 	pid=$!
 	ok "$how: stands" lab_wait 60 test -e "$dir/UP" || cat "$dir/out" >&2
 	inner=$(pgrep -P "$(pgrep -P $pid | head -n 1)" | head -n 1)
-	end=$(ticks_since_boot)
+	lab_hold "$inner"
 	case $target in
 	group) kill -"$signal" -- -$pid ;;
 	inner) kill -"$signal" "$inner" ;;
 	*) kill -"$signal" $pid ;;
 	esac
 	wait $pid 2>/dev/null
-	ok "$how: no process is left in its namespaces" lab_wait 10 nobody_left "$dir/NS" "$end"
+	ok "$how: no process of it is left" lab_wait 10 nobody_left
 	like "$(wc -l <"$dir/LINKS")" '^[1-9]' "$how: the lab had BPF links of its own"
 	ok "$how: no BPF link is left" lab_wait 10 bpf_links_gone "$dir/LINKS"
 	is "$(host_state)" "$before" "$how: links, mounts, pins of the host as before"

@@ -213,6 +213,7 @@ trim()
 	echo "${t%"${t##*[! ]}"}"
 }
 
+exec {LAB_ERR}>&2
 { lab_up && check_servers && edge_start; } </dev/null >$LAB_LOG/lab.log 2>&1 || lab_die "$(tail -n 20 $LAB_LOG/lab.log)"
 COUNT=$(wc -l <<<"$ROWS")
 tap_plan $((4 * COUNT + 27))

@@ -175,6 +175,7 @@ stop()
 	EDGE_WAIT=20 edge_stop
 }
 
+exec {LAB_ERR}>&2
 { lab_up && backend_servers; } </dev/null >$LAB_LOG/lab.log 2>&1 || lab_die "$(tail -n 20 $LAB_LOG/lab.log)"
 COUNT=$(wc -l <<<"$ROWS")
 tap_plan $((3 * COUNT + 53))

@@ -8,9 +8,11 @@
 LAB_SAY=demo
 TRANSCRIPT=$LAB_SRC/build/demo/transcript.txt
 
+# The transcript first: the terminal may be gone
 demo()
 {
-	printf 'demo: %s\n' "$*" | tee -a "$TRANSCRIPT"
+	printf 'demo: %s\n' "$*" >>"$TRANSCRIPT"
+	printf 'demo: %s\n' "$*"
 }
 
 # transcript TITLE COMMAND...: the full text of something
@@ -30,10 +32,17 @@ demo_fail()
 	exit 1
 }
 
-demo_interrupted()
+# What the lab itself complains of is part of the story, too
+lab_die()
+{
+	[ $$ != 1 ] || demo_fail "$*"
+	demo "$*" >&2
+	exit 1
+}
+
+lab_interrupted()
 {
 	demo "interrupted; the lab is gone, nothing of it is left" >&2
-	exit "$1"
 }
 
 # Outside the lab: packages, build
@@ -111,11 +120,11 @@ demo_clear()
 
 if [ $$ != 1 ]; then
 	export DEMO_START=$EPOCHSECONDS
+	trap 'lab_interrupted; exit 130' INT HUP
+	trap 'lab_interrupted; exit 143' TERM
 	demo_prepare
 fi
 lab_enter
-trap 'demo_interrupted 130' INT HUP
-trap 'demo_interrupted 143' TERM
 
 lab_up
 demo "lab up: internet 198.51.100.0/24, dns (signed root, example.), edge $LAB_EDGE, farm mx-a (Postfix) mx-b (Exim)"

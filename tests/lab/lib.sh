@@ -43,7 +43,7 @@ lab_say()
 	[ -n "${LAB_QUIET:-}" ] || printf '%s: %s\n' "$LAB_SAY" "$*"
 }
 
-# Where the lab itself failed, inside, the logs are kept and their place is told
+# Where the lab itself failed, inside, the logs are kept and their place is told (on LAB_ERR, where standard error is a log)
 lab_die()
 {
 	printf '%s: %s\n' "$LAB_SAY" "$*" >&"${LAB_ERR:-2}"
@@ -86,11 +86,19 @@ lab_enter()
 	root_prepare || exit 1
 	LAB_INSIDE=1 setpriv --pdeathsig KILL unshare -mpn --fork --kill-child --mount-proc \
 		bash "$0" "$@" <&0 &
-	local child=$!
-	trap 'kill -KILL $child; wait $child 2>/dev/null; exit 130' INT HUP
-	trap 'kill -KILL $child; wait $child 2>/dev/null; exit 143' TERM
+	local child=$! status
+	trap 'kill -KILL $child; wait $child 2>/dev/null; lab_interrupted; exit 130' INT HUP
+	trap 'kill -KILL $child; wait $child 2>/dev/null; lab_interrupted; exit 143' TERM
 	wait $child
-	exit $?
+	status=$?
+	[ $status -le 128 ] || lab_interrupted
+	exit $status
+}
+
+# Outside, once a lab that was interrupted is gone: a program that has something to say then puts its own in place
+lab_interrupted()
+{
+	:
 }
 
 lab_inside()
@@ -108,7 +116,8 @@ lab_inside()
 # Everything but the edge: networks, private root, DNS, senders and backends
 lab_up()
 {
-	net_up && root_mount && lab_certs && dns_up && mta_up && lab_resolv_conf && lab_export
+	net_up && root_mount && lab_certs && dns_up && mta_up && lab_resolv_conf && lab_export ||
+		lab_die "the lab does not come up"
 }
 
 # lab_cert FILE NAME...: a P-256 key and a self-signed certificate: FILE.key, FILE.pem, and both in FILE.both

@@ -153,8 +153,10 @@ static __always_inline __u32 cookie_mss_index(__u16 mss, _Bool v4)
 	__u32 index = 0;
 
 #pragma unroll
-	for (__u32 i = 1; i < COOKIE_MSS_COUNT; i++)
+	for (__u32 i = 1; i < COOKIE_MSS_COUNT; i++) {
 		index += mss >= cookie_mss(i, v4);
+		barrier_var(index); /* one size at a time, not all of them on the stack: Linux 6.1 has no room left for that */
+	}
 	return index;
 }
 

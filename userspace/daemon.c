@@ -308,6 +308,8 @@ int daemon_prepare(const struct config *cfg, struct daemon **out, char *err, siz
 		r = set_targets(d, err, err_size);
 	if (!r && has_front(cfg))
 		r = open_front(d, err, err_size);
+	else if (!r && front_take_off())
+		log_warn("the front of an earlier run was still attached and served nobody: taken off");
 	if (!r && d->front)
 		r = load_lists(d, err, err_size);
 	if (!r)

@@ -310,6 +310,8 @@ int front_open(const struct front_settings *set, struct front **out, char *text,
 		front_close(f, false);
 		return code;
 	}
+	if (set->plain_bind)
+		front_drop_steer(); /* of an earlier run: nobody would be there for what it steers */
 	if (!set->dispatcher)
 		front_drop_other_links(set->interfaces, set->interface_count);
 	front_drop_other_progs(set->interfaces, set->dispatcher ? set->interface_count : 0);

@@ -77,6 +77,11 @@ extern const size_t front_count_rows;
  * detached in between.  0, or negative with sentences in err: what failed, why, what to do.
  */
 int front_open(const struct front_settings *set, struct front **out, char *err, size_t err_size);
+/*
+ * For who has no front: takes off what an earlier run left, which would steer new connections to nobody.  One that is served
+ * by another process stays.  The maps stay, with what was entered into them.  True: there was one.
+ */
+bool front_take_off(void);
 /* "edge0 native (veth)", … one an interface, for the log; valid as long as f. */
 const char *front_describe(const struct front *f);
 /*

@@ -183,6 +183,11 @@ int front_attach_steer(int prog, int *link, struct front_err err)
 	return 0;
 }
 
+void front_drop_steer(void)
+{
+	unlink(STEER_PIN);
+}
+
 /* Pins of PREFIX-INTERFACE whose interface is not among ours. */
 static void drop_others(const char *dir, const char *prefix, char *const *interfaces, size_t count)
 {
@@ -217,4 +222,22 @@ void front_drop_other_links(char *const *interfaces, size_t count)
 void front_drop_other_progs(char *const *interfaces, size_t count)
 {
 	drop_others(FRONT_PIN_DIR "/progs", "front-", interfaces, count);
+}
+
+bool front_take_off(void)
+{
+	char text[8] = "";
+	DIR *links = opendir(LINKS);
+	struct dirent *entry;
+	bool some = false;
+
+	while (links && !some && (entry = readdir(links)))
+		some = entry->d_name[0] != '.';
+	if (links)
+		closedir(links);
+	if (!some || front_check_netns((struct front_err){ text, sizeof(text) }) || front_is_served())
+		return false;
+	front_drop_steer();
+	front_drop_other_links(NULL, 0);
+	return true;
 }

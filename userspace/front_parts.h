@@ -143,6 +143,8 @@ int front_set_vips(struct front *f, const struct front_settings *set, struct fro
 /* --- front_steer.c --- */
 /* Loads and attaches sk_lookup; after the front, whose maps it shares. */
 int front_load_steer(struct front *f, const struct front_settings *set, struct front_err err);
+/* A listening socket is there for what the pinned program steers. */
+bool front_is_served(void);
 
 /* --- front_tunnel.c --- */
 struct front_tunnel_maps {
@@ -173,6 +175,7 @@ int front_check_netns(struct front_err err);
 /* The tc program at an interface's ingress (tcx, Linux 6.6), pinned; the link's descriptor. */
 int front_attach_tcx(int prog, const struct front_link *at, struct front_err err);
 int front_attach_steer(int prog, int *link, struct front_err err);
+void front_drop_steer(void);
 /* Detaches pinned links of interfaces that are no longer ours. */
 void front_drop_other_links(char *const *interfaces, size_t count);
 /* The same of pins of what is in dispatchers. */

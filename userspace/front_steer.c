@@ -115,3 +115,44 @@ int front_map_cpus(struct front *f, const uint32_t *cpu_worker, size_t count)
 	front_each_row(f->workers, drop_old_twin, f); /* best effort, they only inform */
 	return front_set_spread(f, cpu_worker, count);
 }
+
+struct served {
+	int sockets;
+	uint32_t generation;
+	bool yes;
+};
+
+static bool find_served(void *ctx, const void *key, const void *value)
+{
+	const struct worker_key *twin = key;
+	struct served *served = ctx;
+	uint64_t cookie;
+
+	for (uint32_t v4 = 0; v4 < 2 && twin->generation == served->generation; v4++) {
+		uint32_t slot = socket_slot(twin->generation, twin->listener, twin->worker, v4);
+
+		served->yes |= !bpf_map_lookup_elem(served->sockets, &slot, &cookie);
+	}
+	return !served->yes;
+}
+
+/* A socket that is closed leaves the map by itself. */
+bool front_is_served(void)
+{
+	int state_map = bpf_obj_get(FRONT_PIN_DIR "/maps/steer_state"), workers = bpf_obj_get(FRONT_PIN_DIR "/maps/workers");
+	struct served served = { .sockets = bpf_obj_get(FRONT_PIN_DIR "/maps/sockets") };
+	struct steer_state state;
+	uint32_t zero = 0;
+
+	if (state_map >= 0 && workers >= 0 && served.sockets >= 0 && !bpf_map_lookup_elem(state_map, &zero, &state)) {
+		served.generation = state.generation;
+		front_each_row(workers, find_served, &served);
+	}
+	if (state_map >= 0)
+		close(state_map);
+	if (workers >= 0)
+		close(workers);
+	if (served.sockets >= 0)
+		close(served.sockets);
+	return served.yes;
+}

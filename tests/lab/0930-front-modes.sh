@@ -35,7 +35,7 @@ pins()
 	ls $LAB_PINS/links 2>/dev/null
 }
 
-tap_plan 13
+tap_plan 24
 lab_up
 mkdir -p $LAB_EDGE_DIR
 
@@ -62,6 +62,44 @@ is "$(edge_attached lo)" "none" "but taken off"
 front 'interfaces = { "edge0" }'
 edge_start
 is "$(modes)" "edge0 native" "with lo off the list it starts"
+edge_stop
+
+# a front that nobody serves any more is taken off by who has none; one that is served is not
+front 'interfaces = { "edge0" }'
+edge_start
+net_run edge danelawctl front deny add 203.0.113.77
+{
+	printf 'run-dir = "%s"\nstate-dir = "%s"\n' $LAB_EDGE_DIR/run2 $LAB_EDGE_DIR/state2
+	edge_conf | sed 's,front {.*,front { mode = off },; s,^\( *\t*\)address = { .*,&\n port = 2525,'
+} >$LAB_EDGE_DIR/second.conf
+root_spawn edge $LAB_LOG/second "$LAB_SRC/build/danelawd" -c $LAB_EDGE_DIR/second.conf
+second=$LAB_PID
+ok "a second danelawd, with no front, beside" lab_wait 20 net_banner internet $LAB_EDGE 2525
+is "$(edge_attached) $(pins | grep -v ^tcx | tr '\n' ' ')" "native sk_lookup xdp-edge0 " "the front of the first stays"
+ok "and it is greeted" net_banner internet $LAB_EDGE 25
+kill -TERM $second
+wait $second
+kill -KILL "$EDGE_PID"
+wait "$EDGE_PID" 2>/dev/null
+is "$(edge_attached)" native "the first is killed: its front stays on"
+front 'mode = off'
+: >$EDGE_LOG
+edge_start
+ok "with none in the configuration it is taken off, and sessions begin" grep -q 'the front of an earlier run was still attached and served nobody: taken off' $EDGE_LOG
+is "$(edge_attached)-$(pins)" "none-" "nothing is attached"
+edge_stop
+front 'interfaces = { "edge0" }'
+: >$EDGE_LOG
+edge_start
+is "$(edge_attached)" native "and on again"
+like "$(net_run edge danelawctl front deny list)" '203\.0\.113\.77' "with the rules that were made by hand"
+edge_stop
+
+front 'interfaces = { "edge0" } steer = no'
+edge_start
+ok "steer = no after a run that steered: sessions begin" net_banner internet $LAB_EDGE 25
+is "$(pins | grep -c sk_lookup)" 0 "nothing is steered"
+is "$(edge_attached)" native "the front is on"
 edge_stop
 
 front 'interfaces = { "edge7" }'

@@ -225,8 +225,6 @@ int protect_open(const struct config *cfg, struct front *front, struct protect *
 	int code;
 
 	*out = NULL;
-	if (!front)
-		return 0;
 	code = sysctls_start(cfg->state_dir, kernels && cfg->front.syn_sysctls, &undone, err, err_size);
 	if (code)
 		return code;

@@ -182,31 +182,44 @@ static int undo(int sysctl, int journal, bool *undone)
 	return write_journal(journal, SET_BACK);
 }
 
+/* Where nothing is to be changed and nothing was, nothing is opened for writing, nor made. */
+static int open_journal(const char *state_dir, const char *path, bool may_change)
+{
+	if (may_change && mkdir(state_dir, 0750) && errno != EEXIST)
+		return -errno;
+	int fd = open(path, O_RDWR | (may_change ? O_CREAT : 0) | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	return fd < 0 ? -errno : fd;
+}
+
 int sysctls_start(const char *state_dir, bool may_change, bool *undone, char *err, size_t err_size)
 {
 	char path[512];
-	int sysctl, journal, code;
+	int sysctl, journal, code = 0;
 
 	*undone = false;
 	if (geteuid() != 0)
 		return 0;
-	if (mkdir(state_dir, 0750) && errno != EEXIST) {
-		code = -errno;
-		snprintf(err, err_size, "%s: %s", state_dir, strerror(-code));
-		return code;
-	}
 	snprintf(path, sizeof(path), "%s/" JOURNAL, state_dir);
+	journal = open_journal(state_dir, path, may_change);
+	if (journal == -ENOENT && !may_change)
+		return 0;
+	if (journal < 0) {
+		snprintf(err, err_size, "%s: %s", path, strerror(-journal));
+		return journal;
+	}
+	if (!may_change && read_journal(journal) < 0)
+		goto out;
 	sysctl = open(SYNCOOKIES, O_RDWR | O_CLOEXEC);
-	journal = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	code = sysctl < 0 || journal < 0 ? -errno : undo(sysctl, journal, undone);
+	code = sysctl < 0 ? -errno : undo(sysctl, journal, undone);
 	if (!code && may_change)
 		code = start_keeper(sysctl, journal);
 	if (code)
-		snprintf(err, err_size, "%s: %s", sysctl < 0 ? SYNCOOKIES : path, strerror(-code));
+		snprintf(err, err_size, "%s: %s", SYNCOOKIES, strerror(-code));
 	if (sysctl >= 0)
 		close(sysctl);
-	if (journal >= 0)
-		close(journal);
+out:
+	close(journal);
 	return code;
 }
 

@@ -12,7 +12,7 @@ n=0
 failed=0
 for test in "$@"; do
 	n=$((n + 1))
-	if valgrind -q --leak-check=full --errors-for-leak-kinds=definite,indirect --error-exitcode=9 \
+	if valgrind -q --vgdb=no --leak-check=full --errors-for-leak-kinds=definite,indirect --error-exitcode=9 \
 		"$build/tests/unit/$test" >"$work/log" 2>&1; then
 		echo "ok $n - $test under valgrind"
 	else

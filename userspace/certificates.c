@@ -14,6 +14,7 @@
 #include "userspace/privileges.h"
 
 #define PEM_MAX (1 << 20) /* a chain of a megabyte is a mistake */
+#define TICKET_SECRET_MIN 32
 
 struct pem {
 	char *text;
@@ -58,10 +59,13 @@ static int load_listener(const struct config *cfg, const struct config_listener 
 
 	for (size_t i = 0; !r && i < n; i++, loaded++) {
 		const struct config_certificate *c = &cfg->certificates[l->certificates[i]];
+		char why[256];
 
-		r = pem_read(c->chain_file, &pems[2 * i], err, err_size);
+		r = pem_read(c->chain_file, &pems[2 * i], why, sizeof(why));
 		if (!r)
-			r = pem_read(c->key_file, &pems[2 * i + 1], err, err_size);
+			r = pem_read(c->key_file, &pems[2 * i + 1], why, sizeof(why));
+		if (r)
+			snprintf(err, err_size, "certificate \"%s\": %s", c->name, why);
 		ids[i] = (struct tls_identity){ .label = c->name,
 						.chain_pem = pems[2 * i].text,
 						.chain_len = pems[2 * i].len,
@@ -98,6 +102,11 @@ int certificates_load(const struct config *cfg, struct tls_server **tls, char *e
 
 	if (!r && cfg->tls.ticket_secret_file)
 		r = pem_read(cfg->tls.ticket_secret_file, &secret, err, err_size);
+	if (!r && secret.text && secret.len < TICKET_SECRET_MIN) {
+		snprintf(err, err_size, "%s: %zu bytes; a ticket secret has %d or more", cfg->tls.ticket_secret_file, secret.len,
+			 TICKET_SECRET_MIN);
+		r = -EINVAL;
+	}
 	for (size_t i = 0; !r && i < cfg->listener_count; i++)
 		if (cfg->listeners[i].certificate_count)
 			r = load_listener(cfg, &cfg->listeners[i], &secret, &fresh[i], err, err_size);
@@ -121,8 +130,10 @@ static int client_for(const struct config *cfg, const struct config_backend *b, 
 	if (b->tls == CONFIG_TLS_NONE)
 		return 0;
 	if (b->ca_file)
-		r = pem_read(b->ca_file, &ca, err, err_size);
-	if (!r) {
+		r = pem_read(b->ca_file, &ca, why, sizeof(why));
+	if (r)
+		snprintf(err, err_size, "backend \"%s\": %s", b->name, why);
+	else {
 		struct tls_client_settings set = { .min_version = cfg->tls.min_version, .ca_pem = ca.text, .ca_len = ca.len };
 
 		r = tls_client_new(&set, out, why, sizeof(why));
@@ -161,6 +172,69 @@ int certificates_targets(const struct config *cfg, bool again, struct target **t
 		memcpy(targets, fresh, cfg->backend_count * sizeof(*targets));
 	free(fresh);
 	return r;
+}
+
+/* ---- faults, before a start ---- */
+
+struct telling {
+	const struct config *cfg;
+	config_complain *complain;
+	void *ctx;
+	bool ok;
+};
+
+/* line 0: the whole file's */
+static void tell(struct telling *t, const char *file, int line, const char *err)
+{
+	char text[1024];
+
+	if (line)
+		snprintf(text, sizeof(text), "%s:%d: %s", file, line, err);
+	else
+		snprintf(text, sizeof(text), "%s: %s", file, err);
+	t->complain(t->ctx, text);
+	t->ok = false;
+}
+
+static void check_certificate(struct telling *t, size_t index)
+{
+	const struct config_certificate *c = &t->cfg->certificates[index];
+	struct config_listener alone = { .name = c->name, .certificates = &index, .certificate_count = 1 };
+	const struct pem no_secret = { 0 };
+	struct tls_server *tls = NULL;
+	char err[512] = "";
+
+	if (load_listener(t->cfg, &alone, &no_secret, &tls, err, sizeof(err)))
+		tell(t, c->file, c->line, err);
+	tls_server_unref(tls);
+}
+
+static void check_backend(struct telling *t, const struct config_backend *b)
+{
+	struct target *target = NULL;
+	char err[512] = "";
+
+	if (target_for(t->cfg, b, &target, err, sizeof(err)))
+		tell(t, b->file, b->line, err);
+	target_unref(target);
+}
+
+bool certificates_check(const struct config *cfg, config_complain *complain, void *ctx)
+{
+	struct telling t = { .cfg = cfg, .complain = complain, .ctx = ctx, .ok = true };
+	struct tls_server **tls = calloc(cfg->listener_count + 1, sizeof(*tls));
+	char err[512] = "";
+
+	for (size_t i = 0; i < cfg->certificate_count; i++)
+		check_certificate(&t, i);
+	for (size_t i = 0; i < cfg->backend_count; i++)
+		check_backend(&t, &cfg->backends[i]);
+	/* each is well: are they together, and with the ticket secret? */
+	if (t.ok && (!tls || certificates_load(cfg, tls, err, sizeof(err))))
+		tell(&t, cfg->file, 0, err);
+	certificates_unref(cfg, tls);
+	free(tls);
+	return t.ok;
 }
 
 void certificates_unref(const struct config *cfg, struct tls_server **tls)

@@ -28,6 +28,9 @@ void certificates_unref(const struct config *cfg, struct tls_server **tls);
 int certificates_targets(const struct config *cfg, bool again, struct target **targets, char *err, size_t err_size);
 void certificates_unref_targets(const struct config *cfg, struct target **targets);
 
+/* Reads all of these files as a start does, tells every fault at its place in the configuration, and keeps nothing. */
+bool certificates_check(const struct config *cfg, config_complain *complain, void *ctx);
+
 /*
  * Without a configuration file: makes the key and self-signed certificate of cfg->certificates[0] in the state directory
  * unless they are there, and says which TLSA record to publish.  0, or negative with a sentence in err.

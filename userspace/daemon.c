@@ -193,19 +193,18 @@ static int open_list(char **paths, size_t n, struct front_list_files *list, char
 }
 
 /* Without files the lists are empty: what an earlier run had loaded goes. */
-static int load_lists(struct daemon *d, char *err, size_t err_size)
+static int load_lists(const struct config_front *c, struct front *front, char *err, size_t err_size)
 {
-	const struct config_front *c = &d->cfg->front;
 	struct front_list_files deny = { 0 }, allow = { 0 };
 	int r = open_list(c->deny_files, c->deny_file_count, &deny, err, err_size);
 
 	if (!r)
 		r = open_list(c->allow_files, c->allow_file_count, &allow, err, err_size);
 	if (!r)
-		r = front_load_lists(d->front, &deny, &allow, err, err_size);
+		r = front_load_lists(front, &deny, &allow, err, err_size);
 	close_list(&deny);
 	close_list(&allow);
-	if (!r && (deny.count || allow.count))
+	if (!r && front && (deny.count || allow.count))
 		log_info("lists: %zu prefixes denied, %zu allowed", deny.loaded, allow.loaded);
 	return r;
 }
@@ -260,6 +259,29 @@ static int steer_sockets(struct daemon *d)
 	return r ? r : front_map_cpus(d->front, cpu_worker, cpus);
 }
 
+/* ---- before a start ---- */
+
+bool daemon_check(const struct config *cfg, config_complain *complain, void *ctx)
+{
+	const char *later[] = { cfg->dns.trust_anchor_file, cfg->dns.root_hints_file }; /* read by libunbound, as our user */
+	bool ok = certificates_check(cfg, complain, ctx);
+	char err[512], text[1024];
+
+	if (load_lists(&cfg->front, NULL, err, sizeof(err))) {
+		snprintf(text, sizeof(text), "%s: %s", cfg->file, err);
+		complain(ctx, text);
+		ok = false;
+	}
+	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
+		if (!later[i] || !access(later[i], R_OK))
+			continue;
+		snprintf(text, sizeof(text), "%s: %s: %s", cfg->file, later[i], strerror(errno));
+		complain(ctx, text);
+		ok = false;
+	}
+	return ok;
+}
+
 /* ---- start ---- */
 
 /* Takes over the references of what is there. */
@@ -311,7 +333,7 @@ int daemon_prepare(const struct config *cfg, struct daemon **out, char *err, siz
 	else if (!r && front_take_off())
 		log_warn("the front of an earlier run was still attached and served nobody: taken off");
 	if (!r && d->front)
-		r = load_lists(d, err, err_size);
+		r = load_lists(&cfg->front, d->front, err, err_size);
 	if (!r)
 		r = open_sockets(d, err, err_size);
 	if (!r)
@@ -431,7 +453,7 @@ int daemon_reload(struct daemon *d, char *err, size_t err_size)
 	if (!r)
 		r = certificates_targets(d->cfg, true, targets, err, err_size);
 	if (!r && d->front)
-		r = load_lists(d, err, err_size);
+		r = load_lists(&d->cfg->front, d->front, err, err_size);
 	if (!r) {
 		swap_tls(d, tls);
 		publish_targets(d, targets);

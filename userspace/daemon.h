@@ -24,6 +24,8 @@
 
 struct daemon;
 
+/* Reads every file that a start reads, tells all faults, and keeps nothing. */
+bool daemon_check(const struct config *cfg, config_complain *complain, void *ctx);
 /* Everything that needs root: certificates, front, listening sockets.  0, or negative with a sentence in err. */
 int daemon_prepare(const struct config *cfg, struct daemon **out, char *err, size_t err_size);
 /* Starts the workers (after the drop).  0, or negative with a sentence in err. */

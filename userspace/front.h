@@ -113,7 +113,7 @@ int front_block_source(struct front *f, const struct in6_addr *ip, uint32_t ms);
 /*
  * Replaces the deny and the allow list by the prefixes of the files (already open: the daemon may not be allowed
  * to), both at once or neither: a bad line is named in err ("drop.txt:17: …") and the old lists stay.  NULL: that
- * list stays.  loaded: prefixes of it.  A source on the allow list passes every deny list and every limit.
+ * list stays.  loaded: prefixes of it.  f NULL: they are read, and that is all.  A source on the allow list passes every deny list and every limit.
  */
 struct front_list_files {
 	FILE *const *files;

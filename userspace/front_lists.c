@@ -228,12 +228,12 @@ int front_load_lists(struct front *f, struct front_list_files *deny, struct fron
 
 	if (size)
 		text[0] = 0;
-	if (f->front_config < 0)
+	if (f && f->front_config < 0)
 		return front_fail(err, -ENODEV, "no interface has the front: lists have no effect");
 	code = read_files(deny, &denied, err);
 	if (!code)
 		code = read_files(allow, &allowed, err);
-	if (!code) {
+	if (!code && f) {
 		front_lock(f);
 		code = swap(f, deny ? &denied : NULL, allow ? &allowed : NULL, err);
 		front_unlock(f);

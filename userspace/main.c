@@ -118,6 +118,19 @@ static struct config *load_config(const struct options *o)
 	return cfg;
 }
 
+/* -t: what a start reads is there, and right. */
+static bool files_are_good(const struct config *cfg)
+{
+	bool ok = daemon_check(cfg, complain, NULL);
+	char err[512];
+
+	if (protect_check(cfg, err, sizeof(err))) {
+		fprintf(stderr, "%s: %s\n", cfg->file, err);
+		ok = false;
+	}
+	return ok;
+}
+
 /* ---- start ---- */
 
 struct running {
@@ -274,9 +287,12 @@ int main(int argc, char **argv)
 	if (!cfg)
 		return 1;
 	if (o.test) {
-		printf("%s: ok\n", o.file ? o.file : "command line");
+		bool ok = !cfg->file || files_are_good(cfg); /* without a file the first start makes what it needs */
+
+		if (ok)
+			printf("%s: ok\n", o.file ? o.file : "command line");
 		config_free(cfg);
-		return 0;
+		return ok ? 0 : 1;
 	}
 	log_open("danelawd", cfg->log_level, getenv("JOURNAL_STREAM"));
 	sigemptyset(&signals);

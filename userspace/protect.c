@@ -217,6 +217,15 @@ void protect_tick(struct protect *p)
 		look_at_queues(p);
 }
 
+int protect_check(const struct config *cfg, char *err, size_t err_size)
+{
+	struct protect p = { 0 };
+	int code = read_secret(&p, cfg->front.syn_secret_file, err, err_size);
+
+	explicit_bzero(p.secret, sizeof(p.secret));
+	return code;
+}
+
 int protect_open(const struct config *cfg, struct front *front, struct protect **out, char *err, size_t err_size)
 {
 	bool undone, on = front && front_cookies(front) != FRONT_COOKIES_NONE;

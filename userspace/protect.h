@@ -18,6 +18,8 @@ struct protect;
 
 /* As root, before the drop.  front: NULL when there is none; what one of an earlier run left is undone all the same.  0, or negative with a sentence in err; *out may be NULL. */
 int protect_open(const struct config *cfg, struct front *front, struct protect **out, char *err, size_t err_size);
+/* Only reads the secret that protect_open() will read. */
+int protect_check(const struct config *cfg, char *err, size_t err_size);
 /* Every PROTECT_TICK_MS, from one thread; NULL is nothing to do. */
 void protect_tick(struct protect *p);
 /* Before the front is closed. */

@@ -84,7 +84,7 @@ like "$(reload)" "reload: backend \"mx-a\": $CA: CA certificates: .*everything s
 is "$(served)" "$before" "and the certificate of before is served, too"
 like "$(smtp_mail kept tls)" ^250 "mail is taken as before"
 rm $CA
-like "$(reload)" "reload: $CA: No such file or directory; everything stays as it was" "a file that is gone is named"
+like "$(reload)" "reload: backend \"mx-a\": $CA: No such file or directory; everything stays as it was" "a file that is gone is named"
 like "$(smtp_mail kept-2 tls)" ^250 "mail is taken as before"
 
 ca $LAB_RUN/tls/mx-b.pem

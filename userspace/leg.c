@@ -57,7 +57,7 @@ static void flush(struct leg *leg)
 {
 	struct iovec iov[4];
 
-	if (!usable(leg) || leg->error || leg->hold || ring_busy(&leg->sock, RING_SEND))
+	if (!usable(leg) || leg->error || leg->lost || leg->hold || ring_busy(&leg->sock, RING_SEND))
 		return;
 	/* a record that waits for more (MSG_MORE) would be one that waits for the alert: not where the kernel cuts them */
 	if (leg->out.len && leg->fin_wanted && !leg->kernel)
@@ -121,6 +121,20 @@ static void take_fin(struct leg *leg)
 		set_error(leg, leg->lost);
 	else
 		leg->fin_seen = true;
+}
+
+/*
+ * Sending met a reset.  A backend's last words (why it takes no more) may be with the receive in flight, which ends now too:
+ * they are heard first.
+ */
+static void lose(struct leg *leg, int error)
+{
+	bool reset = error == ECONNRESET || error == EPIPE || error == ETIMEDOUT;
+
+	if (reset && leg->side == LEG_BACKEND && ring_busy(&leg->sock, RING_RECV))
+		leg->lost = error;
+	else
+		set_error(leg, error);
 }
 
 static void out_of_memory(void)
@@ -490,20 +504,6 @@ size_t leg_fill(struct leg *leg, struct splice_pipe *pipe, size_t max)
 	return n > 0 ? (size_t)n : 0;
 }
 
-/*
- * The ring tells of what came before a reset first, and of the reset then.  A call of our own sees the reset at once, while
- * a peer's last words (why it takes no more) may be with a receive that is in flight: it has to end first.
- */
-static void lose(struct leg *leg, int error)
-{
-	bool gone = error == ECONNRESET || error == EPIPE || error == ETIMEDOUT;
-
-	if (gone && ring_busy(&leg->sock, RING_RECV))
-		leg->lost = error;
-	else
-		set_error(leg, error);
-}
-
 size_t leg_drain(struct leg *leg, struct splice_pipe *pipe)
 {
 	assert(leg_can_drain(leg));
@@ -562,6 +562,8 @@ static void on_failed(struct ring_socket *s, enum ring_op op, int error)
 
 	if (leg->kernel && op == RING_RECV && error != ECONNRESET && error != ETIMEDOUT)
 		take_control(leg);
+	else if (op == RING_SEND)
+		lose(leg, error);
 	else
 		set_error(leg, error);
 	leg->wake(leg);

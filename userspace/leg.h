@@ -55,7 +55,7 @@ struct leg {
 	size_t text_len;
 	uint8_t *kept_text;
 	int error;		    /* errno of the socket's first failure, 0 if none */
-	int lost;		    /* that of a leg_drain(), until the receive in flight has brought what was said before */
+	int lost;		    /* that of a send, until the receive in flight has brought what was said before it */
 	bool tls_failed;	    /* a record could not be read or written; tls_error() says why */
 	uint8_t state;		    /* enum leg_state */
 	uint8_t side;		    /* enum leg_side */

@@ -410,8 +410,10 @@ enum relay_event relay_replies(struct relay *r)
 			return RELAY_BAD;
 		enum relay_event e = on_reply_line(r, line, len, used);
 
-		if (e == RELAY_NOTHING)
+		if (e == RELAY_NOTHING) {
+			leg_peek_more(r->backend, &len); /* in TLS, its end may stand behind what is left unread */
 			break;
+		}
 		event = e;
 		if (event != RELAY_PROGRESS)
 			return event;

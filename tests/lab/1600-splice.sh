@@ -3,7 +3,8 @@
 #
 # 1600: sessions passed on unread are byte-exact, by copying and by pipes, over io_uring and epoll, in the clear and in TLS
 # on either leg: random turns, sizes, pieces and pauses (tests/lab/exact.c), half-closes, resets, broken records, an end
-# that takes nothing.  SEED, SESSIONS and IOS change what is played; the seed is told.
+# that takes nothing.  So are the octets of BDAT in guarded sessions, whatever is pipelined behind them and wherever they break
+# off.  SEED, SESSIONS and IOS change what is played; the seed is told.
 # KTLS=auto: TLS is to be the kernel's, and the kernel has to say so (tests/vm/guest/0400-ktls-relay.sh).
 
 B=${B:-build}
@@ -56,17 +57,19 @@ answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 gone() { ! kill -0 "$1" 2>/dev/null; }
 descriptors() { ls "/proc/$PID/fd" | wc -l; }
 at_rest() { [ "$(descriptors)" -le "$1" ]; }
-sessions() { grep -c ' relay=splice ' "$T/danelawd.log"; }
+# RELAY: whose sessions are looked at below
+sessions() { grep -c " ehlo=exact.example .*relay=$RELAY " "$T/danelawd.log"; }
+lines() { tail -n "+$((FROM + 1))" "$T/danelawd.log" | grep " ehlo=exact.example .*relay=$RELAY "; }
 
 # sum KEY: over the log lines since $FROM
 sum()
 {
-	tail -n "+$((FROM + 1))" "$T/danelawd.log" | grep ' relay=splice ' | sed -n "s/.* $1=\([0-9]*\).*/\1/p" | awk '{ n += $1 } END { print n + 0 }'
+	lines | sed -n "s/.* $1=\([0-9]*\).*/\1/p" | awk '{ n += $1 } END { print n + 0 }'
 }
 
 ended() # ended REASON: sessions since $FROM
 {
-	tail -n "+$((FROM + 1))" "$T/danelawd.log" | grep ' relay=splice ' | grep -c " end=$1\( \|\$\)"
+	lines | grep -c " end=$1\( \|\$\)"
 }
 
 logged() { [ $(($(sessions) - WERE)) -ge "$1" ]; }
@@ -81,7 +84,8 @@ exact()
 	"$EXACT" -s "$SEED" -n "$n" "$@" >"$T/out" 2>&1 && until_true 10 logged "$n"
 }
 
-# start IO: danelawd with a listener a pair of legs: 2525 plain-plain, 2526 TLS-plain, 2527 plain-TLS, 2528 TLS-TLS
+# start IO: danelawd with a listener a pair of legs: 2525 plain-plain, 2526 TLS-plain, 2527 plain-TLS, 2528 TLS-TLS; ten
+# ports above them the same for sessions that are guarded
 start()
 {
 	cat >"$T/danelaw.conf" <<-END
@@ -111,6 +115,10 @@ start()
 		listener "tp" { address = { "127.0.0.1" } port = 2526 pool = "plain" policies = { "trusted" } certificates = { "mx" } }
 		listener "pt" { address = { "127.0.0.1" } port = 2527 pool = "tls" policies = { "trusted" } }
 		listener "tt" { address = { "127.0.0.1" } port = 2528 pool = "tls" policies = { "trusted" } certificates = { "mx" } }
+		listener "gpp" { address = { "127.0.0.1" } port = 2535 pool = "plain" }
+		listener "gtp" { address = { "127.0.0.1" } port = 2536 pool = "plain" certificates = { "mx" } }
+		listener "gpt" { address = { "127.0.0.1" } port = 2537 pool = "tls" }
+		listener "gtt" { address = { "127.0.0.1" } port = 2538 pool = "tls" certificates = { "mx" } }
 	END
 	"$DANELAWD" -c "$T/danelaw.conf" >>"$T/danelawd.log" 2>&1 &
 	PID=$!
@@ -123,11 +131,11 @@ stop()
 	wait $PID
 }
 
-# with_tls CLIENT BACKEND: the options for exact, from "-" or a version, and "-" or "tls"
+# with_tls CLIENT BACKEND [PORT]: the options for exact, from "-" or a version, and "-" or "tls"
 with_tls()
 {
-	local port=2525
-	[ "$1" = - ] || port=2526
+	local port=${3:-2525}
+	[ "$1" = - ] || port=$((port + 1))
 	[ "$2" = - ] || port=$((port + 2))
 	echo "-a $port" $([ "$1" = - ] || echo "-t $1") $([ "$2" = - ] && echo "-l 2500" || echo "-l 2501 -b $T/farm.pem")
 }
@@ -222,17 +230,55 @@ stalls()
 	done
 }
 
+# chunks: guarded sessions
+chunks()
+{
+	local io=$1 client backend opts what kind RELAY=guard pushed
+	for backend in - tls; do
+		for client in - 1.2 1.3; do
+			opts="-B $(with_tls $client $backend 2535)"
+			what="$io, BDAT, client ${client/#-/plain}, backend ${backend/#-/plain}"
+			# shellcheck disable=SC2086
+			exact "$SESSIONS" -m 300000 -e quit $opts && [ "$(ended quit)" = "$SESSIONS" ]
+			ok $? "$what: $SESSIONS random sessions are exact, octets, commands and replies"
+			# shellcheck disable=SC2086
+			exact 2 -m 8000000 -e quit $opts && [ "$(ended quit)" = 2 ]
+			ok $? "$what: large ones"
+			if [ "$client$backend" = -- ]; then
+				[ "$(sum piped)" -gt $(($(sum in) * 9 / 10)) ]
+				ok $? "$what: the kernel moved nearly all of it ($(sum piped) of $(sum in) bytes)"
+			else
+				[ "$(sum piped)$(sum ktls)" = 00 ]
+				ok $? "$what: what is encrypted here is copied"
+			fi
+			for kind in client-close:client_aborted client-reset:client_reset backend-close:backend_lost backend-reset:backend_lost; do
+				# shellcheck disable=SC2086
+				exact 5 -m 1000000 -e ${kind%:*} $opts && [ "$(ended ${kind#*:})" = 5 ]
+				ok $? "$what: ${kind%:*} in the middle, and nobody takes it for an end"
+			done
+		done
+		opts="-B $(with_tls - $backend 2535)"
+		# shellcheck disable=SC2086
+		exact 1 -S $opts
+		pushed=$(sed -n 's/pushed //p' "$T/out")
+		[ "${pushed:-$((BOUND + 1))}" -le $BOUND ] && [ "$(ended backend_timeout)" = 1 ]
+		ok $? "$io, BDAT, backend ${backend/#-/plain}: one that takes nothing stops the client ($pushed bytes, at most $BOUND) and ends it"
+	done
+}
+
+RELAY=splice
 certificate mx
 certificate farm
 touch "$T/danelawd.log"
 echo "# SEED=$SEED"
 for io in ${IOS:-uring epoll}; do
 	start $io
-	until_true 20 answers 2528 # the listeners stand; backends are waited for as they come
+	until_true 20 answers 2538 # the listeners stand; backends are waited for as they come
 	FDS=$(descriptors)
 	every_way $io
 	ciphers $io
 	stalls $io
+	chunks $io
 	if [ "$KTLS" != off ]; then
 		# twelve of the probe, and at least one of each leg above whose bytes went through the kernel's TLS
 		[ "$(stat_of TlsRxSw)" -ge 19 ] && [ "$(stat_of TlsTxSw)" -ge 19 ]

@@ -2,14 +2,18 @@
 /*
  * exact: both ends of spliced sessions, and every byte compared.
  *
- *	exact -a PORT -l PORT [-n SESSIONS] [-s SEED] [-m BYTES] [-t 1.2|1.3] [-c CIPHER] [-b PEM] [-k BYTES] [-e END] [-S]
+ *	exact -a PORT -l PORT [-n SESSIONS] [-s SEED] [-m BYTES] [-t 1.2|1.3] [-c CIPHER] [-b PEM] [-k BYTES] [-e END] [-S] [-B]
  *
  * A client (to 127.0.0.1:-a) and a backend (at 127.0.0.1:-l) in two threads do what the seed says: turns of random
  * sizes (to -m), one way, the other or both at once, in random pieces with pauses, and an end: client-close,
  * backend-close, client-reset, backend-reset, client-garbage (TLS) or any (the default: one of the first four).  -t: the client
  * speaks TLS of that version, -c: with this cipher; -b: the backend speaks TLS with this certificate and key.  -k: the
  * client changes its keys after each turn once it has sent so much.  -S: nothing but a backend that does not read; how much the client could push
- * is told.  Status 0: all was as it should be; else a sentence.
+ * is told.
+ * -B: mails by BDAT, through a guarded session: chunks of random sizes (to -m), pipelined or one at a time, with RSET and NOOP
+ * between them; some are refused, before their octets are over or behind them.  Every octet, every command and every reply is
+ * compared; the ends come in the middle of a chunk, but for quit (any: one of all).
+ * Status 0: all was as it should be; else a sentence.
  */
 #define _GNU_SOURCE /* POLLRDHUP */
 #include <arpa/inet.h>
@@ -31,8 +35,8 @@
 
 #include <openssl/ssl.h>
 
-enum end_kind { CLIENT_CLOSE, BACKEND_CLOSE, CLIENT_RESET, BACKEND_RESET, CLIENT_GARBAGE, ANY };
-static const char *const end_names[] = { "client-close", "backend-close", "client-reset", "backend-reset", "client-garbage", "any" };
+enum end_kind { CLIENT_CLOSE, BACKEND_CLOSE, CLIENT_RESET, BACKEND_RESET, CLIENT_GARBAGE, QUIT, ANY };
+static const char *const end_names[] = { "client-close", "backend-close", "client-reset", "backend-reset", "client-garbage", "quit", "any" };
 
 #define PERIOD 1048573u /* of the bytes sent; a prime, so that no buffer's size divides it */
 #define PATIENCE_MS 60000
@@ -42,7 +46,7 @@ static struct {
 	uint64_t seed, max;
 	const char *version, *cipher, *pem;
 	uint64_t rekey;
-	bool stall;
+	bool stall, bdat;
 	enum end_kind end;
 } set = { .sessions = 1, .seed = 1, .max = 1 << 20, .end = ANY };
 
@@ -354,6 +358,266 @@ static void play(struct side *s, bool client, uint64_t seed)
 	play_end(s, client, end, last);
 }
 
+/* ---- mails by BDAT ---- */
+
+/* What a backend answers to a chunk is in its size, for both ends to know. */
+static bool is_refused(uint64_t size) { return size % 16 == 5; }
+static bool is_refused_early(uint64_t size) { return size % 64 == 5; }
+
+static const char lost[] = "451 4.4.2 mx.example The mail server behind this one was lost before it answered, try again later\r\n";
+
+struct outbox {
+	struct side *side;
+	uint8_t *data;
+	size_t len, room;
+	struct wanted {
+		char text[80];
+	} *wanted; /* replies, in order */
+	size_t count;
+};
+
+static void add(struct outbox *o, const void *data, size_t len)
+{
+	if (o->len + len > o->room) {
+		o->room = 2 * (o->len + len);
+		o->data = realloc(o->data, o->room);
+	}
+	memcpy(o->data + o->len, data, len);
+	o->len += len;
+}
+
+static void __attribute__((format(printf, 3, 4))) command(struct outbox *o, const char *line, const char *format, ...)
+{
+	va_list ap;
+
+	add(o, line, strlen(line));
+	add(o, "\r\n", 2);
+	o->wanted = realloc(o->wanted, (o->count + 1) * sizeof(*o->wanted));
+	va_start(ap, format);
+	vsnprintf(o->wanted[o->count].text, sizeof(o->wanted->text), format, ap);
+	va_end(ap);
+	strcat(o->wanted[o->count++].text, "\r\n");
+}
+
+static void chunk(struct outbox *o, uint64_t size, uint64_t part, bool last)
+{
+	struct side *s = o->side;
+	char line[60];
+
+	snprintf(line, sizeof(line), "BDAT %llu%s", (unsigned long long)size, last ? " LAST" : "");
+	command(o, line, is_refused(size) ? "552 no %llu %llu" : "250 has %llu %llu", (unsigned long long)size, (unsigned long long)(s->sent + size));
+	for (uint64_t done = 0, n; done < part; done += n, s->sent += n) {
+		n = part - done < 65536 ? part - done : 65536;
+		add(o, bytes + s->sent % PERIOD, (size_t)n);
+	}
+}
+
+/* Everything, in random pieces with pauses, wherever commands and octets meet. */
+static void flush(struct outbox *o)
+{
+	struct side *s = o->side;
+	const size_t piece = 1 + (size_t)size_below(&s->rng, 65536);
+	unsigned pauses = below(&s->rng, 3) ? 0 : 20;
+	short wait;
+
+	for (size_t done = 0; done < o->len;) {
+		if (pauses && !below(&s->rng, 8)) {
+			pause_ms(1 + (unsigned)below(&s->rng, 10));
+			pauses--;
+		}
+		ssize_t n = put(s, o->data + done, o->len - done < piece ? o->len - done : piece, &wait);
+
+		if (n < 0)
+			die(s, "cannot send the last %zu of commands and chunks", o->len - done);
+		if (!n)
+			ready(s, wait);
+		done += (size_t)n;
+	}
+	o->len = 0;
+}
+
+static void expect_line(struct side *s, const char *want)
+{
+	char text[600];
+
+	if (!line(s, text, sizeof(text)))
+		die(s, "%s where it should be %s", s->reset ? "a reset" : "the end", want);
+	if (strcmp(text, want))
+		die(s, "wanted %s, got %s", want, text);
+}
+
+static void hear(struct outbox *o)
+{
+	for (size_t i = 0; i < o->count; i++)
+		expect_line(o->side, o->wanted[i].text);
+	o->count = 0;
+}
+
+static void one_mail(struct outbox *o, uint64_t *plan)
+{
+	bool pipelined = below(plan, 2);
+
+	command(o, "MAIL FROM:<a@sender.example>", "250 MAIL");
+	command(o, "RCPT TO:<b@farm.example>", "250 RCPT");
+	for (uint64_t chunks = 1 + below(plan, 3); chunks; chunks--) {
+		uint64_t size = below(plan, 12) ? size_below(plan, set.max) : 0;
+
+		chunk(o, size, size, chunks == 1);
+		if (pipelined && below(plan, 4))
+			continue;
+		flush(o);
+		hear(o);
+	}
+	if (below(plan, 3) == 0)
+		command(o, "RSET", "250 RSET");
+	if (below(plan, 3) == 0)
+		command(o, "NOOP", "250 NOOP");
+}
+
+/* What both ends know of a session: how it ends, and of which chunk so much is sent. */
+static enum end_kind end_of(uint64_t seed, uint64_t *size, uint64_t *part)
+{
+	uint64_t plan = seed ^ 0xbda7;
+
+	*size = 1000 + size_below(&plan, set.max);
+	*size += is_refused(*size);
+	*part = below(&plan, *size);
+	uint64_t kind = below(&plan, 5);
+
+	return set.end != ANY ? set.end : kind == 4 ? QUIT : (enum end_kind)kind;
+}
+
+static void bdat_client(struct side *s, uint64_t seed)
+{
+	struct outbox o = { .side = s };
+	uint64_t plan = seed, size, part;
+	enum end_kind end = end_of(seed, &size, &part);
+
+	s->rng = seed + 1;
+	for (uint64_t mails = 1 + below(&plan, 4); mails; mails--)
+		one_mail(&o, &plan);
+	flush(&o);
+	hear(&o);
+	command(&o, "NOOP", "250 NOOP");
+	if (end != QUIT)
+		chunk(&o, size, part, true);
+	flush(&o);
+	o.count = 1;
+	hear(&o);
+	total[0] += s->sent;
+	switch (end) {
+	case QUIT:
+		command(&o, "QUIT", "221 bye");
+		flush(&o);
+		hear(&o);
+		expect_end(s, false);
+		break;
+	case CLIENT_CLOSE:
+		finish(s);
+		expect_end(s, false);
+		break;
+	case BACKEND_CLOSE:
+		expect_line(s, "552 enough\r\n");
+		expect_end(s, false);
+		break;
+	case BACKEND_RESET:
+		expect_line(s, lost);
+		expect_end(s, false);
+		break;
+	default:
+		break;
+	}
+	free(o.data);
+	free(o.wanted);
+	over(s, end == CLIENT_RESET);
+}
+
+static void answer(struct side *s, const char *format, ...)
+{
+	char text[100];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	put_all(s, text);
+}
+
+static void take_chunk(struct side *s, uint64_t size)
+{
+	const uint64_t behind = s->got + size, before = is_refused_early(size) ? size / 2 : size;
+	const char *format = is_refused(size) ? "552 no %llu %llu\r\n" : "250 has %llu %llu\r\n";
+
+	exchange(s, 0, before);
+	answer(s, format, (unsigned long long)size, (unsigned long long)behind);
+	exchange(s, 0, size - before);
+}
+
+/* The chunk breaks off: no more octets than were sent, no others, and it must not look like an end. */
+static void take_broken(struct side *s, uint64_t part)
+{
+	static _Thread_local uint8_t got[65536];
+	const uint64_t most = s->got + part;
+	ssize_t n;
+	short wait;
+
+	while ((n = take(s, got, sizeof(got), &wait)) >= 0) {
+		if (s->got + (uint64_t)n > most || memcmp(got, bytes + s->got % PERIOD, (size_t)n))
+			die(s, "wrong octets of a chunk that breaks off");
+		s->got += (uint64_t)n;
+		if (!n)
+			ready(s, wait);
+	}
+	if (!s->reset)
+		die(s, "a chunk that breaks off ends by a FIN or close_notify");
+	over(s, false);
+}
+
+/* The last chunk does not come whole, or is not taken whole. */
+static void end_in_chunk(struct side *s, enum end_kind end, uint64_t part)
+{
+	if (end == CLIENT_CLOSE || end == CLIENT_RESET) {
+		take_broken(s, part);
+		return;
+	}
+	exchange(s, 0, part / 2);
+	if (end == BACKEND_CLOSE)
+		answer(s, "552 enough\r\n");
+	over(s, end == BACKEND_RESET); /* with octets unread closing is a reset too, right behind those words */
+}
+
+static void bdat_backend(struct side *s, uint64_t seed, const char *first)
+{
+	char text[600];
+	uint64_t size, part, last_size;
+	enum end_kind end = end_of(seed, &last_size, &part);
+	bool over_next = false;
+
+	s->rng = seed;
+	strcpy(text, first);
+	do {
+		if (!strncmp(text, "BDAT ", 5)) {
+			size = strtoull(text + 5, NULL, 10);
+			if (over_next && size == last_size) {
+				end_in_chunk(s, end, part);
+				return;
+			}
+			take_chunk(s, size);
+		} else if (!strncmp(text, "QUIT", 4)) {
+			put_all(s, "221 bye\r\n");
+			expect_end(s, false);
+			over(s, false);
+			return;
+		} else if (strspn(text, "MAILRCPTSENOO") >= 4) {
+			answer(s, "250 %.4s\r\n", text);
+			over_next = !strncmp(text, "NOOP", 4);
+		} else {
+			die(s, "what is %s", text);
+		}
+	} while (line(s, text, sizeof(text)));
+	die(s, "its end between commands");
+}
+
 /* ---- the two ends ---- */
 
 static struct sockaddr_in at(int port)
@@ -367,19 +631,17 @@ static void set_up(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
 }
 
-/* Up to the point where bytes are the client's; false: a probe. */
-static bool backend_dialogue(struct side *s)
+/* Up to the point where bytes are the client's (text: the line that says so); false: a probe. */
+static bool backend_dialogue(struct side *s, char *text, size_t size)
 {
-	char text[600];
-
 	put_all(s, "220 exact\r\n");
-	while (line(s, text, sizeof(text))) {
+	while (line(s, text, size)) {
 		if (!strncmp(text, "EHLO", 4)) {
-			put_all(s, set.pem && !s->ssl ? "250-exact\r\n250 STARTTLS\r\n" : "250-exact\r\n250 8BITMIME\r\n");
+			put_all(s, set.pem && !s->ssl ? "250-exact\r\n250 STARTTLS\r\n" : "250-exact\r\n250-PIPELINING\r\n250 CHUNKING\r\n");
 		} else if (!strncmp(text, "STARTTLS", 8)) {
 			put_all(s, "220 go\r\n");
 			begin_tls(s, backend_ctx, true);
-		} else if (!strncmp(text, "XEXACT", 6)) {
+		} else if (!strncmp(text, set.bdat ? "MAIL" : "XEXACT", 4)) {
 			return true;
 		} else if (!strncmp(text, "QUIT", 4)) {
 			put_all(s, "221 bye\r\n");
@@ -392,9 +654,10 @@ static bool backend_dialogue(struct side *s)
 static void *backend_session(void *arg)
 {
 	struct side s = { .name = "backend", .fd = (int)(intptr_t)arg };
+	char text[600];
 
 	set_up(s.fd);
-	if (!backend_dialogue(&s)) {
+	if (!backend_dialogue(&s, text, sizeof(text))) {
 		over(&s, false);
 		return NULL;
 	}
@@ -404,6 +667,8 @@ static void *backend_session(void *arg)
 		while (poll(&p, 1, PATIENCE_MS) == 1 && !(p.revents & (POLLHUP | POLLERR)))
 			pause_ms(20);
 		over(&s, false);
+	} else if (set.bdat) {
+		bdat_backend(&s, session_seed, text);
 	} else {
 		play(&s, false, session_seed);
 	}
@@ -440,6 +705,12 @@ static void push_until_stuck(struct side *s)
 	}
 	printf("pushed %llu\n", (unsigned long long)s->sent);
 	fflush(stdout);
+	if (set.bdat) {
+		expect_line(s, lost);
+		expect_end(s, false);
+		over(s, false);
+		return;
+	}
 	p.events = POLLIN;
 	while (poll(&p, 1, PATIENCE_MS) == 1 && !(p.revents & (POLLHUP | POLLERR)))
 		pause_ms(20);
@@ -479,9 +750,14 @@ static void client(uint64_t seed)
 		put_all(&s, "EHLO exact.example\r\n");
 		expect(&s, "250");
 	}
-	put_all(&s, "XEXACT\r\n");
+	if (!set.bdat)
+		put_all(&s, "XEXACT\r\n");
+	if (set.bdat && set.stall)
+		put_all(&s, "MAIL FROM:<a@sender.example>\r\nRCPT TO:<b@farm.example>\r\nBDAT 1000000000 LAST\r\n");
 	if (set.stall)
 		push_until_stuck(&s);
+	else if (set.bdat)
+		bdat_client(&s, seed);
 	else
 		play(&s, true, seed);
 }
@@ -505,7 +781,7 @@ static void make_contexts(void)
 
 static void options(int argc, char **argv)
 {
-	for (int o; (o = getopt(argc, argv, "a:l:n:s:m:t:c:b:k:e:S")) != -1;) {
+	for (int o; (o = getopt(argc, argv, "a:l:n:s:m:t:c:b:k:e:SB")) != -1;) {
 		switch (o) {
 		case 'a': set.edge = atoi(optarg); break;
 		case 'l': set.listen = atoi(optarg); break;
@@ -517,6 +793,7 @@ static void options(int argc, char **argv)
 		case 'b': set.pem = optarg; break;
 		case 'k': set.rekey = strtoull(optarg, NULL, 10); break;
 		case 'S': set.stall = true; break;
+		case 'B': set.bdat = true; break;
 		case 'e':
 			for (set.end = 0; set.end < ANY && strcmp(end_names[set.end], optarg);)
 				set.end++;

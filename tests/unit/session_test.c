@@ -529,6 +529,8 @@ static const struct script scripts[] = {
 	{ "421 at any time is passed on and ends it", 0, { OPEN, MAIL, "B: 421 going down", "S: 421 going down", "C fin", "end backend_421" } },
 	{ "no reply in time", 0, { OPEN, "C: MAIL FROM:<a@b>", "+300100", "S: 421 4.4.2 mx.example The mail server behind this one closed the connection, try again later", "C fin", "end backend_timeout" } },
 	{ "no final reply in time", 0, { OPEN, MAIL, DATA, "C: .", "+599000", "S.", "+1100", "S: 451 4.4.2 mx.example The mail server behind this one was lost before it answered, try again later", "C fin", "end backend_timeout" } },
+	{ "a refusal in the middle is not lost when sending meets the reset behind it first", 0, { OPEN, MAIL, DATA, "C: hello", "P: hello", "C: more", "&B: 552 5.3.4 too big", "&B reset", "S: 552 5.3.4 too big",
+		"S.", "C fin", "end backend_lost" } },
 	{ "what is no reply", 0, { OPEN, "C: NOOP", "B: nonsense", "S: 451 4.4.2 mx.example The mail server behind this one was lost before it answered, try again later", "C fin", "end backend_protocol" } },
 
 	{ "a client that is silent", 0, { GREET, "+299000", "S.", "+1100", "S: 421 4.4.2 mx.example Timeout, closing transmission channel", "C fin", "end idle_timeout" } },

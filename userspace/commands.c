@@ -144,7 +144,7 @@ static enum command_result on_starttls(struct session *s, const struct heard *h)
 		tls_free(tls);
 		return end(s, END_internal, REPLY_COUNT);
 	}
-	if (s->listener->splices)
+	if (s->listener->gives_tls)
 		tls_kernel_keep(tls);
 	leg_start_tls(&s->client, tls);
 	return COMMAND_TLS;

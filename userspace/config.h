@@ -34,7 +34,7 @@ enum config_client_dane {
 	CONFIG_CLIENT_REQUIRE, /* only the verified are served */
 	CONFIG_CLIENT_AS_LISTENER /* of a policy: what its listener says */
 };
-enum config_ktls { CONFIG_KTLS_OFF, CONFIG_KTLS_AUTO };
+enum config_ktls { CONFIG_KTLS_OFF, CONFIG_KTLS_AUTO, CONFIG_KTLS_ALL };
 enum config_relay { CONFIG_RELAY_GUARD, CONFIG_RELAY_SPLICE };
 
 enum config_syn_protect { CONFIG_SYN_OFF, CONFIG_SYN_AUTO, CONFIG_SYN_ALWAYS };

@@ -130,7 +130,7 @@ const struct config_setting config_settings[] = {
 	TIMEOUTS("pass-quiet", TIME, pass_quiet, .min = 100 * MS, .max = H, .def = "10s"),
 	TIMEOUTS("drain", TIME, drain, .max = 24 * H, .def = "600s"),
 
-	RELAY("ktls", CHOICE, ktls, .choices = "off|auto", .def = "off"),
+	RELAY("ktls", CHOICE, ktls, .choices = "off|auto|all", .def = "off"),
 	RELAY("splice-above", SIZE, splice_above, .max = 1ull << 40, .def = "128k"),
 
 	HEALTH("interval", TIME, interval_ms, .min = 100 * MS, .max = H, .def = "5s"),

@@ -322,7 +322,7 @@ int daemon_prepare(const struct config *cfg, struct daemon **out, char *err, siz
 	d->shared.policy_sessions = calloc(cfg->policy_count + 1, sizeof(uint32_t));
 	if (!d->backends || !d->tls || !d->running || !d->shared.policy_sessions)
 		r = -ENOMEM;
-	if (cfg->relay.ktls == CONFIG_KTLS_AUTO)
+	if (cfg->relay.ktls != CONFIG_KTLS_OFF)
 		tls_kernel_probe(); /* contexts are made by what it finds, and rights are not dropped yet */
 	if (!r)
 		r = certificates_load(cfg, d->tls, err, err_size);

@@ -391,6 +391,8 @@ void leg_settle(struct leg *leg, bool want_input, enum ring_room room)
 	flush(leg);
 	if (!want_input || leg->fin_seen || leg->error || ring_busy(&leg->sock, RING_RECV))
 		return;
+	if (leg->kernel && leg->tls_failed) /* it would be told so again, and again */
+		return;
 	if (leg->careful && !leg->ready) {
 		leg_await_input(leg);
 		return;

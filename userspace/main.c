@@ -205,7 +205,7 @@ static int start(const struct config *cfg, struct running *r, char *err, size_t 
 		return code;
 	log_info("%u worker%s%s: %s", daemon_workers(r->daemon), daemon_workers(r->daemon) == 1 ? "" : "s",
 		 daemon_cpus(r->daemon), daemon_io(r->daemon));
-	if (cfg->relay.ktls == CONFIG_KTLS_AUTO)
+	if (cfg->relay.ktls != CONFIG_KTLS_OFF)
 		log_info("kernel TLS: %s", tls_kernel()->about);
 	log_info("sandbox: %s", privileges_sandbox());
 	if (cfg->metrics_listen)

@@ -418,7 +418,7 @@ enum relay_event relay_replies(struct relay *r)
 		if (event != RELAY_PROGRESS)
 			return event;
 	}
-	if (r->backend->eof || r->backend->error)
+	if (r->backend->eof || r->backend->error || r->backend->tls_failed)
 		return RELAY_LOST;
 	return event;
 }

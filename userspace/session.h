@@ -46,7 +46,7 @@ struct session_listener {
 	struct relay_settings *policy_relay; /* per policy: relay as it changes it; NULL without policies */
 	struct tls_server *tls; /* NULL: STARTTLS is not offered; swapped by a reload, sessions keep what they have */
 	bool asks;		/* policy_asks(): some client of it may be asked for a certificate */
-	bool splices;		/* some session of it may be passed on, and the kernel has TLS */
+	bool gives_tls;		/* the kernel may get the TLS of some session of it */
 };
 
 /* What a worker gives its sessions. */
@@ -247,6 +247,10 @@ void session_end_judging(struct session *s);
  * RELAY_BLOCKED: the backend does not take more now; RELAY_LOST.
  */
 enum relay_event session_chunk(struct session *s);
+/* May the kernel get the TLS of its legs? */
+bool session_gives_tls(const struct session *s);
+/* Its backend is ready, and what that can do is known. */
+void session_chunk_prepare(struct session *s);
 /* True: what has to come for them wakes the session, and the client is not to be received from. */
 bool session_chunk_await(struct session *s);
 void session_chunk_end(struct session *s); /* frees; also of a session that had none */

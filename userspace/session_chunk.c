@@ -10,6 +10,9 @@
  *
  * The command was passed on before them, and its reply is expected from the last of them on (relay.c), as when they are
  * copied: the backend's own is the only one there will be.  What cannot be done by the kernel is copied.
+ *
+ * A leg in TLS has to be handed to the kernel first (ktls), at the end of a record, and for good: the commands behind the
+ * chunk come out of the socket as plain text then.
  */
 #include "userspace/session.h"
 
@@ -27,7 +30,35 @@ static bool is_long(struct session *s)
 		return false;
 	pump_init(s->chunk, &s->client, &s->backend, s->env->pipes);
 	splice_ask_again(s->env->pipes);
+	s->client.careful = pump_may_have(&s->client);
 	return true;
+}
+
+bool session_gives_tls(const struct session *s)
+{
+	return session_splices(s) || s->env->cfg->relay.ktls == CONFIG_KTLS_ALL;
+}
+
+/* Keys are kept no longer than there is something to keep them for. */
+void session_chunk_prepare(struct session *s)
+{
+	bool wanted = s->env->pipes && session_gives_tls(s) && (s->relay.caps.have & SMTP_CAP_BIT(CHUNKING));
+
+	if (!wanted && !session_splices(s)) {
+		if (s->client.tls)
+			tls_kernel_forget(s->client.tls);
+		if (s->backend.tls)
+			tls_kernel_forget(s->backend.tls);
+	}
+	s->backend.careful = wanted && pump_may_have(&s->backend);
+}
+
+/* The octets of a record whose beginning OpenSSL has are copied; then the kernel may have what comes. */
+static void to_kernel(struct session *s)
+{
+	for (int i = 0; i < PUMP_ALIGN_ROUNDS && pump_align(s->chunk); i++)
+		relay_body(&s->relay);
+	pump_switch(s->chunk, s->env->stats);
 }
 
 static bool has_pipe(const struct session *s)
@@ -39,6 +70,8 @@ enum relay_event session_chunk(struct session *s)
 {
 	struct relay *r = &s->relay;
 
+	if (!has_pipe(s) && is_long(s) && pump_may_switch(s->chunk))
+		to_kernel(s);
 	if (!has_pipe(s) && !(is_long(s) && pump_begin(s->chunk)))
 		return RELAY_NOTHING;
 	relay_chunk_passed(r, pump_run(s->chunk, relay_chunk_left(r) - pump_held(s->chunk)));
@@ -53,9 +86,15 @@ enum relay_event session_chunk(struct session *s)
 
 bool session_chunk_await(struct session *s)
 {
-	if (!has_pipe(s))
-		return is_long(s) && pump_may(s->chunk); /* once all that was copied is out */
-	pump_await(s->chunk);
+	if (has_pipe(s)) {
+		pump_await(s->chunk);
+		return true;
+	}
+	if (!is_long(s))
+		return false;
+	if (!pump_may_switch(s->chunk))
+		return pump_may(s->chunk); /* once all that was copied is out */
+	pump_await_record(s->chunk);
 	return true;
 }
 

@@ -28,6 +28,8 @@ static enum step_result go(struct session *s, enum session_step step)
 /* The client's leg is over before the session is. */
 static enum step_result client_gone(struct session *s, bool in_the_middle)
 {
+	if (s->client.rekeyed)
+		return session_end(s, END_ktls_rekey, REPLY_COUNT);
 	if (s->client.tls_failed)
 		return session_end(s, END_tls_error, REPLY_COUNT);
 	if (s->client.error)
@@ -115,13 +117,14 @@ static enum step_result step_banner(struct session *s)
 static enum step_result backend_gone(struct session *s)
 {
 	bool in_mail = s->relay.mail_open || s->relay.count || s->relay.mode != RELAY_COMMANDS;
+	enum end_reason reason = s->backend.rekeyed ? END_ktls_rekey : END_backend_lost;
 
 	if (relay_quit_owed(&s->relay)) /* it could not wait to be gone either */
 		return session_end(s, END_quit, REPLY_bye);
 	/* no word of ours may make a whole reply of lines that are half of one */
 	if (relay_pass_refusal(&s->relay) || s->relay.in_reply)
-		return session_end(s, END_backend_lost, REPLY_COUNT);
-	return session_end(s, END_backend_lost, in_mail ? REPLY_backend_lost_mail : REPLY_backend_lost);
+		return session_end(s, reason, REPLY_COUNT);
+	return session_end(s, reason, in_mail ? REPLY_backend_lost_mail : REPLY_backend_lost);
 }
 
 /*
@@ -138,7 +141,7 @@ static enum step_result wait_in_dialogue(struct session *s, bool body_blocked)
 {
 	struct relay *r = &s->relay;
 
-	if (s->client.error) /* whatever it waits for, nobody is left to be told */
+	if (s->client.error || s->client.tls_failed) /* whatever it waits for, nobody is left to be told */
 		return client_gone(s, true);
 	s->want_backend = s->has_backend && leg_unsent(&s->client) < r->set->buffer;
 	if (leg_unsent(&s->client) >= r->set->buffer)
@@ -371,7 +374,7 @@ static enum step_result try_next_backend(struct session *s)
 	leg_init(&s->backend, env->io, LEG_BACKEND, s->backend.wake);
 	stats_add(env->stats, COUNT_backend_connects, 1);
 
-	struct nexthop_client client = { .facts = &route->facts, .helo = s->helo, .esmtp = s->esmtp, .to_kernel = session_splices(s) };
+	struct nexthop_client client = { .facts = &route->facts, .helo = s->helo, .esmtp = s->esmtp, .to_kernel = session_gives_tls(s) };
 
 	nexthop_end(&route->hop);
 	if (nexthop_start(&route->hop, &s->backend, &env->cfg->backends[i], target,
@@ -384,7 +387,7 @@ static enum step_result route_begin(struct session *s)
 {
 	if (s->listener->policy_relay && !session_choose_policy(s))
 		return STEP_DONE;
-	if (s->client.tls && !session_splices(s))
+	if (s->client.tls && !session_gives_tls(s))
 		tls_kernel_forget(s->client.tls);
 	s->route = calloc(1, sizeof(*s->route));
 	if (!s->route)
@@ -405,6 +408,7 @@ static enum step_result route_done(struct session *s)
 	s->backend_tls = nexthop_protection(&s->route->hop);
 	nexthop_record(&s->route->hop, s->backend_record, sizeof(s->backend_record));
 	s->hello_fresh = true;
+	session_chunk_prepare(s);
 	session_end_route(s);
 	return go(s, STEP_DIALOGUE);
 }

@@ -4,8 +4,10 @@
  * that the count of records starts anew right there; TLS 1.2, the key block from the master secret (RFC 5246 6.3).
  * Records are counted by the message callback, which sees each header.
  *
- * A KeyUpdate of the peer cannot be followed: Linux before 6.14 refuses a second key (EBUSY).  One that came before the
- * switch has changed the secrets, which the keylog callback does not tell, so such a connection stays in user space.
+ * A KeyUpdate of the peer is not followed, it ends the connection: Linux before 6.14 refuses a second key (EBUSY); later ones
+ * wait for it (EKEYEXPIRED), but to derive it the secrets would have to be kept, and they are wiped at the switch.  Both hand
+ * over the KeyUpdate itself as a record that is no data, so the end is the same and clean.  One that came before the switch
+ * has changed the secrets, which the keylog callback does not tell, so such a connection stays in user space.
  */
 #define _GNU_SOURCE /* splice, pipe2 */
 #include "userspace/tls_ktls.h"

@@ -262,8 +262,10 @@ static int begin_judging(struct worker *w)
 static int set_policies(struct session_listener *s, const struct config *cfg)
 {
 	s->asks = policy_asks(cfg, s->cfg);
+	s->gives_tls = cfg->relay.ktls == CONFIG_KTLS_ALL;
 	for (size_t i = 0; i < s->cfg->policy_count; i++)
-		s->splices |= cfg->policies[s->cfg->policies[i]].relay == CONFIG_RELAY_SPLICE && tls_kernel()->works;
+		s->gives_tls |= cfg->policies[s->cfg->policies[i]].relay == CONFIG_RELAY_SPLICE;
+	s->gives_tls &= tls_kernel()->works;
 	if (!s->cfg->policy_count)
 		return 0;
 	s->policy_relay = calloc(cfg->policy_count, sizeof(*s->policy_relay));

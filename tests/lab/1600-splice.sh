@@ -4,13 +4,17 @@
 # 1600: sessions passed on unread are byte-exact, by copying and by pipes, over io_uring and epoll, in the clear and in TLS
 # on either leg: random turns, sizes, pieces and pauses (tests/lab/exact.c), half-closes, resets, broken records, an end
 # that takes nothing.  So are the octets of BDAT in guarded sessions, whatever is pipelined behind them and wherever they break
-# off.  SEED, SESSIONS and IOS change what is played; the seed is told.
-# KTLS=auto: TLS is to be the kernel's, and the kernel has to say so (tests/vm/guest/0400-ktls-relay.sh).
+# off.  SEED, SESSIONS, IOS and the like change what is played; the seed is told.
+# KTLS=all: TLS is to be the kernel's, and the kernel has to say so (tests/vm/guest/0400-ktls-relay.sh).
 
 B=${B:-build}
 DANELAWD=${DANELAWD:-$B/danelawd}
 SEED=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 SESSIONS=${SESSIONS:-20}
+ENDS=${ENDS:-5} # sessions that end so and so
+LARGE=${LARGE:-2000000}
+PAIRS=${PAIRS:--:- 1.2:- 1.3:- -:tls 1.2:tls 1.3:tls} # of legs: the client's TLS, and the backend's
+BDAT_PAIRS=${BDAT_PAIRS:-$PAIRS}
 KTLS=${KTLS:-off}
 if [ "${SPLICE_INSIDE:-}" != 1 ]; then
 	[ "$(id -u)" = 0 ] || { echo "1..0 # SKIP needs root, for namespaces of its own"; exit 0; }
@@ -143,11 +147,11 @@ with_tls()
 # rekeys OPTIONS...: in user space keys may change at any time; the kernel cannot follow, and then the session ends
 rekeys()
 {
-	[ "$KTLS" = off ] && { exact 10 -m 200000 -k 1 -e client-close "$@"; return; }
+	[ "$KTLS" = off ] && { exact 10 -m 200000 "$@" && [ "$(ended ktls_rekey)" = 0 ]; return; }
 	local i seed=$SEED status=1
 	for i in 1 2 3 4 5 6 7 8; do # until the seed has one that comes behind the switch
 		SEED=$((seed + i))
-		exact 1 -m 1000000 -k 300000 -e client-close "$@" || ! grep -q 'wrong bytes' "$T/out" || break
+		exact 1 -M 300000 -m 400000 "$@" || ! grep -q wrong "$T/out" || break
 		until_true 5 logged 1
 		[ "$(ended ktls_rekey)" = 0 ] || { status=0; break; }
 	done
@@ -155,46 +159,73 @@ rekeys()
 	return $status
 }
 
+# Behind how many bytes keys change
+when() { [ "$KTLS" = off ] && echo 1 || echo 300000; }
+
+# tls_ends CLIENT BACKEND WHAT END ALERT CLOSED OPTIONS...: what only TLS can do.  END: one of exact's ends that goes well;
+# ALERT, CLOSED: what a backend's fatal alert and a client's close_notify are in the log
+tls_ends()
+{
+	local client=$1 backend=$2 what=$3 well=$4 alert=$5 closed=$6
+	shift 6
+	if [ $client != - ]; then
+		exact $ENDS -m 300000 -e client-alert "$@" && [ "$(ended tls_error)" = $ENDS ] && [ "$(lines | grep -c ' why=.*alert')" = $ENDS ]
+		ok $? "$what: the client's fatal alert ends it, and the log says which it was"
+		exact $ENDS -m 300000 -e client-notify "$@" && [ "$(ended $closed)" = $ENDS ]
+		ok $? "$what: the client's close_notify without a FIN is an end"
+	fi
+	if [ $backend != - ]; then
+		exact $ENDS -m 300000 -e backend-alert "$@" && [ "$(ended $alert)" = $ENDS ]
+		ok $? "$what: the backend's fatal alert ends it"
+	fi
+	if [ $client = 1.3 ]; then
+		rekeys -k "$(when)" -e $well "$@"
+		ok $? "$what: a client that changes its keys"
+	fi
+	if [ $backend != - ]; then
+		rekeys -K "$(when)" -e $well "$@"
+		ok $? "$what: a backend that changes its keys"
+	fi
+}
+
 stat_of() { awk -v name="$1" '$1 == name { print $2 }' /proc/net/tls_stat; }
 
 # every_way: all that one danelawd has to show
 every_way()
 {
-	local io=$1 client backend what opts piped kind
-	for backend in - tls; do
-		for client in - 1.2 1.3; do
-			opts=$(with_tls $client $backend)
-			what="$io, client ${client/#-/plain}, backend ${backend/#-/plain}"
+	local io=$1 pair client backend what opts piped kind
+	for pair in $PAIRS; do
+		client=${pair%:*} backend=${pair#*:}
+		opts=$(with_tls $client $backend)
+		what="$io, client ${client/#-/plain}, backend ${backend/#-/plain}"
+		# shellcheck disable=SC2086
+		exact "$SESSIONS" -m 300000 $opts
+		ok $? "$what: $SESSIONS random sessions are byte-exact"
+		# shellcheck disable=SC2086
+		exact 3 -o -M $((LARGE / 4)) -m $LARGE -e backend-close $opts && [ "$(ended pass_backend_closed)" = 3 ]
+		ok $? "$what: large ones"
+		piped=$(sum piped)
+		if [ "$client$backend" = -- ]; then
+			[ "$piped" -gt "$(sum copied)" ]
+			ok $? "$what: the kernel moved most of it ($piped bytes)"
+		elif [ "$KTLS" = off ]; then
+			[ "$piped$(sum ktls)" = 00 ]
+			ok $? "$what: what is encrypted here is copied"
+		else
+			[ "$(sum ktls)" -gt "$(sum copied)" ]
+			ok $? "$what: the kernel moved most of it, and its TLS is the kernel's ($(sum ktls) bytes)"
+		fi
+		for kind in client-close:pass_client_closed client-reset:pass_client_reset backend-reset:pass_backend_reset; do
 			# shellcheck disable=SC2086
-			exact "$SESSIONS" -m 300000 $opts
-			ok $? "$what: $SESSIONS random sessions are byte-exact"
-			# shellcheck disable=SC2086
-			exact 3 -m 8000000 -e backend-close $opts && [ "$(ended pass_backend_closed)" = 3 ]
-			ok $? "$what: large ones"
-			piped=$(sum piped)
-			if [ "$client$backend" = -- ]; then
-				[ "$piped" -gt "$(sum copied)" ]
-				ok $? "$what: the kernel moved most of it ($piped bytes)"
-			elif [ "$KTLS" = off ]; then
-				[ "$piped$(sum ktls)" = 00 ]
-				ok $? "$what: what is encrypted here is copied"
-			else
-				[ "$(sum ktls)" -gt "$(sum copied)" ]
-				ok $? "$what: the kernel moved most of it, and its TLS is the kernel's ($(sum ktls) bytes)"
-			fi
-			for kind in client-close:pass_client_closed client-reset:pass_client_reset backend-reset:pass_backend_reset; do
-				# shellcheck disable=SC2086
-				exact 5 -m 100000 -e ${kind%:*} $opts && [ "$(ended ${kind#*:})" = 5 ]
-				ok $? "$what: ${kind%:*} is passed on, and told"
-			done
-			[ $client = - ] && continue
-			# shellcheck disable=SC2086
-			exact 3 -m 50000 -e client-garbage $opts && [ "$(ended tls_error)" = 3 ]
-			ok $? "$what: a record that cannot be read ends as a reset"
-			# shellcheck disable=SC2086
-			[ $client = 1.2 ] || rekeys $opts
-			ok $? "$what: a client that changes its keys"
+			exact $ENDS -m 100000 -e ${kind%:*} $opts && [ "$(ended ${kind#*:})" = $ENDS ]
+			ok $? "$what: ${kind%:*} is passed on, and told"
 		done
+		# shellcheck disable=SC2086
+		tls_ends $client $backend "$what" client-close pass_backend_reset pass_client_closed $opts
+		[ $client = - ] && continue
+		# shellcheck disable=SC2086
+		exact $ENDS -m 50000 -e client-garbage $opts && [ "$(ended tls_error)" = $ENDS ]
+		ok $? "$what: a record that cannot be read ends as a reset"
 	done
 }
 
@@ -205,7 +236,7 @@ ciphers()
 	for cipher in TLS_AES_256_GCM_SHA384 TLS_CHACHA20_POLY1305_SHA256 ECDHE-ECDSA-AES256-GCM-SHA384 ECDHE-ECDSA-CHACHA20-POLY1305; do
 		[[ $cipher == TLS_* ]] && version=1.3 || version=1.2
 		# shellcheck disable=SC2046
-		exact 3 -m 1000000 -e client-close -c $cipher $(with_tls $version -) && grep -q " cipher=$cipher .*end=pass_client_closed" "$T/danelawd.log" &&
+		exact 2 -o -M 100000 -m 300000 -e client-close -c $cipher $(with_tls $version -) && grep -q " cipher=$cipher .*end=pass_client_closed" "$T/danelawd.log" &&
 			{ [ "$KTLS" = off ] || [ "$(sum ktls)" -gt 0 ]; }
 		ok $? "$io, $cipher: byte-exact (the kernel: $(sum ktls) bytes)"
 	done
@@ -233,30 +264,36 @@ stalls()
 # chunks: guarded sessions
 chunks()
 {
-	local io=$1 client backend opts what kind RELAY=guard pushed
-	for backend in - tls; do
-		for client in - 1.2 1.3; do
-			opts="-B $(with_tls $client $backend 2535)"
-			what="$io, BDAT, client ${client/#-/plain}, backend ${backend/#-/plain}"
+	local io=$1 pair client backend opts what kind RELAY=guard pushed
+	for pair in $BDAT_PAIRS; do
+		client=${pair%:*} backend=${pair#*:}
+		opts="-B $(with_tls $client $backend 2535)"
+		what="$io, BDAT, client ${client/#-/plain}, backend ${backend/#-/plain}"
+		# shellcheck disable=SC2086
+		exact "$SESSIONS" -m 300000 -e quit $opts && [ "$(ended quit)" = "$SESSIONS" ]
+		ok $? "$what: $SESSIONS random sessions are exact, octets, commands and replies"
+		# shellcheck disable=SC2086
+		exact 2 -M $((LARGE / 4)) -m $LARGE -e quit $opts && [ "$(ended quit)" = 2 ]
+		ok $? "$what: large ones"
+		if [ "$client$backend" = -- ]; then
+			[ "$(sum piped)" -gt $(($(sum in) * 9 / 10)) ]
+			ok $? "$what: the kernel moved nearly all of it ($(sum piped) of $(sum in) bytes)"
+		elif [ "$KTLS" = off ]; then
+			[ "$(sum piped)$(sum ktls)" = 00 ]
+			ok $? "$what: what is encrypted here is copied"
+		else
+			[ "$(sum ktls)" -gt $(($(sum in) * 9 / 10)) ]
+			ok $? "$what: the kernel moved nearly all of it, and its TLS is the kernel's ($(sum ktls) of $(sum in) bytes)"
+		fi
+		for kind in client-close:client_aborted client-reset:client_reset backend-close:backend_lost backend-reset:backend_lost; do
 			# shellcheck disable=SC2086
-			exact "$SESSIONS" -m 300000 -e quit $opts && [ "$(ended quit)" = "$SESSIONS" ]
-			ok $? "$what: $SESSIONS random sessions are exact, octets, commands and replies"
-			# shellcheck disable=SC2086
-			exact 2 -m 8000000 -e quit $opts && [ "$(ended quit)" = 2 ]
-			ok $? "$what: large ones"
-			if [ "$client$backend" = -- ]; then
-				[ "$(sum piped)" -gt $(($(sum in) * 9 / 10)) ]
-				ok $? "$what: the kernel moved nearly all of it ($(sum piped) of $(sum in) bytes)"
-			else
-				[ "$(sum piped)$(sum ktls)" = 00 ]
-				ok $? "$what: what is encrypted here is copied"
-			fi
-			for kind in client-close:client_aborted client-reset:client_reset backend-close:backend_lost backend-reset:backend_lost; do
-				# shellcheck disable=SC2086
-				exact 5 -m 1000000 -e ${kind%:*} $opts && [ "$(ended ${kind#*:})" = 5 ]
-				ok $? "$what: ${kind%:*} in the middle, and nobody takes it for an end"
-			done
+			exact $ENDS -m 1000000 -e ${kind%:*} $opts && [ "$(ended ${kind#*:})" = $ENDS ]
+			ok $? "$what: ${kind%:*} in the middle, and nobody takes it for an end"
 		done
+		# shellcheck disable=SC2086
+		tls_ends $client $backend "$what" quit backend_lost client_aborted $opts
+	done
+	for backend in - tls; do
 		opts="-B $(with_tls - $backend 2535)"
 		# shellcheck disable=SC2086
 		exact 1 -S $opts

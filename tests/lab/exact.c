@@ -2,17 +2,20 @@
 /*
  * exact: both ends of spliced sessions, and every byte compared.
  *
- *	exact -a PORT -l PORT [-n SESSIONS] [-s SEED] [-m BYTES] [-t 1.2|1.3] [-c CIPHER] [-b PEM] [-k BYTES] [-e END] [-S] [-B]
+ *	exact -a PORT -l PORT [-n SESSIONS] [-s SEED] [-m BYTES] [-M BYTES] [-t 1.2|1.3] [-c CIPHER] [-b PEM] [-k BYTES] [-K BYTES]
+ *	      [-e END] [-o] [-S] [-B]
  *
- * A client (to 127.0.0.1:-a) and a backend (at 127.0.0.1:-l) in two threads do what the seed says: turns of random
- * sizes (to -m), one way, the other or both at once, in random pieces with pauses, and an end: client-close,
- * backend-close, client-reset, backend-reset, client-garbage (TLS) or any (the default: one of the first four).  -t: the client
- * speaks TLS of that version, -c: with this cipher; -b: the backend speaks TLS with this certificate and key.  -k: the
- * client changes its keys after each turn once it has sent so much.  -S: nothing but a backend that does not read; how much the client could push
- * is told.
- * -B: mails by BDAT, through a guarded session: chunks of random sizes (to -m), pipelined or one at a time, with RSET and NOOP
- * between them; some are refused, before their octets are over or behind them.  Every octet, every command and every reply is
- * compared; the ends come in the middle of a chunk, but for quit (any: one of all).
+ * A client (to 127.0.0.1:-a) and a backend (at 127.0.0.1:-l) in two threads do what the seed says: turns of random sizes (-M to
+ * -m), one way, the other or (not with -o) both at once, in random pieces with pauses, and an end: client-close, backend-close,
+ * client-reset, backend-reset; in TLS client-garbage, client-alert and backend-alert (fatal ones), client-notify (close_notify
+ * and no FIN); or any (the default: one of the first four).  -t: the client speaks TLS of that version, -c: with this cipher; -b:
+ * the backend speaks TLS with this certificate and key.  -k: the client changes its keys after each turn or mail once so much
+ * went, -K: the backend.  -S: nothing but a backend that does not read; how much the client could push is told.
+ *
+ * -B: mails by BDAT, through a guarded session: chunks of random sizes, pipelined or one at a time, with RSET and NOOP between
+ * them; some are refused, before their octets are over or behind them.  Every octet, every command and every reply is compared;
+ * the ends come in the middle of a chunk, but for quit (any: one of these too).
+ *
  * Status 0: all was as it should be; else a sentence.
  */
 #define _GNU_SOURCE /* POLLRDHUP */
@@ -35,18 +38,19 @@
 
 #include <openssl/ssl.h>
 
-enum end_kind { CLIENT_CLOSE, BACKEND_CLOSE, CLIENT_RESET, BACKEND_RESET, CLIENT_GARBAGE, QUIT, ANY };
-static const char *const end_names[] = { "client-close", "backend-close", "client-reset", "backend-reset", "client-garbage", "quit", "any" };
+enum end_kind { CLIENT_CLOSE, BACKEND_CLOSE, CLIENT_RESET, BACKEND_RESET, CLIENT_GARBAGE, CLIENT_ALERT, BACKEND_ALERT, CLIENT_NOTIFY, QUIT, ANY };
+static const char *const end_names[] = { "client-close", "backend-close", "client-reset", "backend-reset", "client-garbage", "client-alert", "backend-alert",
+					 "client-notify", "quit", "any" };
 
 #define PERIOD 1048573u /* of the bytes sent; a prime, so that no buffer's size divides it */
 #define PATIENCE_MS 60000
 
 static struct {
 	int edge, listen, sessions;
-	uint64_t seed, max;
+	uint64_t seed, min, max;
 	const char *version, *cipher, *pem;
-	uint64_t rekey;
-	bool stall, bdat;
+	uint64_t rekey[2]; /* the client's and the backend's */
+	bool stall, bdat, one_way;
 	enum end_kind end;
 } set = { .sessions = 1, .seed = 1, .max = 1 << 20, .end = ANY };
 
@@ -98,6 +102,8 @@ static uint64_t size_below(uint64_t *state, uint64_t max)
 		top = below(state, 4) ? top : top / 2;
 	return 1 + below(state, top);
 }
+
+static uint64_t random_size(uint64_t *state) { return set.min + size_below(state, set.max - set.min); }
 
 static void pause_ms(unsigned ms) { nanosleep(&(struct timespec){ .tv_nsec = ms * 1000000L }, NULL); }
 
@@ -289,6 +295,29 @@ static void expect_end(struct side *s, bool reset)
 		die(s, "it ended by %s", s->reset ? "a reset" : "a FIN or close_notify");
 }
 
+static const char unsealed[] = "\x17\x03\x03\x00\x20 but this was not encrypted by us!"; /* 5 + 32 */
+
+/* What OpenSSL says to such a record: a fatal alert. */
+static void send_alert(struct side *s)
+{
+	char some[4096];
+	int n;
+
+	SSL_set0_rbio(s->ssl, BIO_new_mem_buf(unsealed, 5 + 32));
+	while ((n = SSL_read(s->ssl, some, sizeof(some))) > 0) /* what it has already */
+		;
+	if (SSL_get_error(s->ssl, n) != SSL_ERROR_SSL)
+		die(s, "took a record that nobody sealed");
+}
+
+static void rekey(struct side *s, bool client)
+{
+	uint64_t behind = set.rekey[!client];
+
+	if (behind && s->sent + s->got >= behind && s->ssl)
+		SSL_key_update(s->ssl, SSL_KEY_UPDATE_NOT_REQUESTED);
+}
+
 static void finish(struct side *s)
 {
 	if (s->ssl)
@@ -300,7 +329,10 @@ static void play_end(struct side *s, bool client, enum end_kind end, uint64_t la
 {
 	switch (end) {
 	case CLIENT_CLOSE: /* half: the other way still carries */
-		if (client)
+	case CLIENT_NOTIFY:
+		if (client && end == CLIENT_NOTIFY)
+			SSL_shutdown(s->ssl);
+		else if (client)
 			finish(s);
 		else
 			expect_end(s, false);
@@ -319,8 +351,15 @@ static void play_end(struct side *s, bool client, enum end_kind end, uint64_t la
 		break;
 	case CLIENT_GARBAGE: /* a record that nobody sealed */
 		if (client)
-			send(s->fd, "\x17\x03\x03\x00\x20 but this was not encrypted by us!", 5 + 32, MSG_NOSIGNAL);
+			send(s->fd, unsealed, 5 + 32, MSG_NOSIGNAL);
 		expect_end(s, true);
+		break;
+	case CLIENT_ALERT:
+	case BACKEND_ALERT:
+		if (client == (end == CLIENT_ALERT))
+			send_alert(s);
+		else
+			expect_end(s, true);
 		break;
 	default:
 		if (client == (end != BACKEND_RESET))
@@ -338,23 +377,24 @@ static void play(struct side *s, bool client, uint64_t seed)
 
 	s->rng = seed + client;
 	for (uint64_t turns = 1 + below(&plan, 6); turns; turns--) {
-		uint64_t kind = below(&plan, 5), a = size_below(&plan, set.max), b = size_below(&plan, set.max);
+		uint64_t kind = below(&plan, set.one_way ? 4 : 5), a = random_size(&plan), b = random_size(&plan);
 		uint64_t up = kind < 3 ? a : kind == 4 ? a : 0, down = kind >= 3 ? b : 0;
 
 		exchange(s, client ? up : down, client ? down : up);
 		if (client)
 			total[0] += up, total[1] += down;
-		if (client && set.rekey && s->sent >= set.rekey && s->ssl)
-			SSL_key_update(s->ssl, SSL_KEY_UPDATE_NOT_REQUESTED);
+		rekey(s, client);
 	}
 	uint64_t last = size_below(&plan, set.max);
 	enum end_kind end = set.end == ANY ? (enum end_kind)below(&plan, 4) : set.end;
 
-	/* one word each, so that both know that all has arrived before something breaks */
+	/* a word each, so that who breaks it knows that all has arrived before */
 	exchange(s, client ? 1 : 0, client ? 0 : 1);
 	exchange(s, client ? 0 : 1, client ? 1 : 0);
+	if (end == BACKEND_RESET || end == BACKEND_ALERT)
+		exchange(s, client ? 1 : 0, client ? 0 : 1);
 	if (client)
-		total[1] += end == CLIENT_CLOSE ? last : 0;
+		total[1] += end == CLIENT_CLOSE || end == CLIENT_NOTIFY ? last : 0;
 	play_end(s, client, end, last);
 }
 
@@ -416,7 +456,7 @@ static void chunk(struct outbox *o, uint64_t size, uint64_t part, bool last)
 static void flush(struct outbox *o)
 {
 	struct side *s = o->side;
-	const size_t piece = 1 + (size_t)size_below(&s->rng, 65536);
+	const size_t piece = 1 + o->len / 1000 + (size_t)size_below(&s->rng, 65536);
 	unsigned pauses = below(&s->rng, 3) ? 0 : 20;
 	short wait;
 
@@ -460,7 +500,7 @@ static void one_mail(struct outbox *o, uint64_t *plan)
 	command(o, "MAIL FROM:<a@sender.example>", "250 MAIL");
 	command(o, "RCPT TO:<b@farm.example>", "250 RCPT");
 	for (uint64_t chunks = 1 + below(plan, 3); chunks; chunks--) {
-		uint64_t size = below(plan, 12) ? size_below(plan, set.max) : 0;
+		uint64_t size = below(plan, 12) ? random_size(plan) : 0;
 
 		chunk(o, size, size, chunks == 1);
 		if (pipelined && below(plan, 4))
@@ -494,8 +534,10 @@ static void bdat_client(struct side *s, uint64_t seed)
 	enum end_kind end = end_of(seed, &size, &part);
 
 	s->rng = seed + 1;
-	for (uint64_t mails = 1 + below(&plan, 4); mails; mails--)
+	for (uint64_t mails = 1 + below(&plan, 4); mails; mails--) {
 		one_mail(&o, &plan);
+		rekey(s, true);
+	}
 	flush(&o);
 	hear(&o);
 	command(&o, "NOOP", "250 NOOP");
@@ -512,6 +554,10 @@ static void bdat_client(struct side *s, uint64_t seed)
 		hear(&o);
 		expect_end(s, false);
 		break;
+	case CLIENT_NOTIFY:
+		SSL_shutdown(s->ssl);
+		expect_end(s, false);
+		break;
 	case CLIENT_CLOSE:
 		finish(s);
 		expect_end(s, false);
@@ -521,8 +567,12 @@ static void bdat_client(struct side *s, uint64_t seed)
 		expect_end(s, false);
 		break;
 	case BACKEND_RESET:
+	case BACKEND_ALERT:
 		expect_line(s, lost);
 		expect_end(s, false);
+		break;
+	case CLIENT_ALERT:
+		send_alert(s);
 		break;
 	default:
 		break;
@@ -576,13 +626,15 @@ static void take_broken(struct side *s, uint64_t part)
 /* The last chunk does not come whole, or is not taken whole. */
 static void end_in_chunk(struct side *s, enum end_kind end, uint64_t part)
 {
-	if (end == CLIENT_CLOSE || end == CLIENT_RESET) {
+	if (end != BACKEND_CLOSE && end != BACKEND_RESET && end != BACKEND_ALERT) {
 		take_broken(s, part);
 		return;
 	}
 	exchange(s, 0, part / 2);
 	if (end == BACKEND_CLOSE)
 		answer(s, "552 enough\r\n");
+	else if (end == BACKEND_ALERT)
+		send_alert(s);
 	over(s, end == BACKEND_RESET); /* with octets unread closing is a reset too, right behind those words */
 }
 
@@ -603,6 +655,7 @@ static void bdat_backend(struct side *s, uint64_t seed, const char *first)
 				return;
 			}
 			take_chunk(s, size);
+			rekey(s, false);
 		} else if (!strncmp(text, "QUIT", 4)) {
 			put_all(s, "221 bye\r\n");
 			expect_end(s, false);
@@ -781,17 +834,20 @@ static void make_contexts(void)
 
 static void options(int argc, char **argv)
 {
-	for (int o; (o = getopt(argc, argv, "a:l:n:s:m:t:c:b:k:e:SB")) != -1;) {
+	for (int o; (o = getopt(argc, argv, "a:l:n:s:m:M:t:c:b:k:K:e:oSB")) != -1;) {
 		switch (o) {
 		case 'a': set.edge = atoi(optarg); break;
 		case 'l': set.listen = atoi(optarg); break;
 		case 'n': set.sessions = atoi(optarg); break;
 		case 's': set.seed = strtoull(optarg, NULL, 10); break;
 		case 'm': set.max = strtoull(optarg, NULL, 10); break;
+		case 'M': set.min = strtoull(optarg, NULL, 10); break;
 		case 't': set.version = optarg; break;
 		case 'c': set.cipher = optarg; break;
 		case 'b': set.pem = optarg; break;
-		case 'k': set.rekey = strtoull(optarg, NULL, 10); break;
+		case 'k': set.rekey[0] = strtoull(optarg, NULL, 10); break;
+		case 'K': set.rekey[1] = strtoull(optarg, NULL, 10); break;
+		case 'o': set.one_way = true; break;
 		case 'S': set.stall = true; break;
 		case 'B': set.bdat = true; break;
 		case 'e':

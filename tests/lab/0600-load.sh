@@ -5,30 +5,15 @@
 # answered 250 is lost, descriptors and memory come back, and what a session may hold has a bound.  No mail
 # servers are needed.  Nothing here depends on how fast the machine is, only on what is there in the end.
 
-B=${B:-build}
-DANELAWD=${DANELAWD:-$B/danelawd}
 SESSIONS=${SESSIONS:-20000}
-if [ "${LOAD_INSIDE:-}" != 1 ]; then
-	[ "$(id -u)" = 0 ] || { echo "1..0 # SKIP needs root, for namespaces of its own"; exit 0; }
-	LOAD_INSIDE=1 exec setpriv --pdeathsig KILL unshare -mpn --fork --kill-child --mount-proc bash "$0" "$@"
-fi
-cd "$(dirname "$0")/../.." || exit 1
-T=$(mktemp -d)
-trap 'rm -rf "$T"' EXIT
-ip link set lo up
+. "$(dirname "$0")/alone.sh"
+alone "$@"
 # small kernel buffers: what does not fit into them is danelawd's to hold or to refuse
 echo "4096 16384 65536" >/proc/sys/net/ipv4/tcp_wmem
 echo "4096 65536 65536" >/proc/sys/net/ipv4/tcp_rmem
 mkfifo "$T/say"
 exec 4<>"$T/say"
 LOAD=$B/tests/bench/load
-N=0
-
-ok() # ok STATUS TEXT
-{
-	N=$((N + 1))
-	[ "$1" = 0 ] && echo "ok $N - $2" || { echo "not ok $N - $2"; tail -n 5 "$T/danelawd.log" | sed 's/^/# /'; }
-}
 
 is_at_most() # is_at_most VALUE BOUND TEXT
 {
@@ -43,17 +28,6 @@ memory_is_at_most() # the same, but not where a sanitizer multiplies memory
 	echo "ok $N - $3 # SKIP not measured under sanitizers"
 }
 
-# until SECONDS COMMAND...: true as soon as the command is
-until_true()
-{
-	local end=$((SECONDS + $1))
-	shift
-	until "$@"; do
-		[ $SECONDS -lt $end ] || return 1
-		sleep 0.05
-	done
-}
-
 stat_of() # stat_of PORT KEY: one of the sink's counters
 {
 	local line
@@ -62,9 +36,7 @@ stat_of() # stat_of PORT KEY: one of the sink's counters
 	sed -n "s/.*\b$2=\([0-9]*\).*/\1/p" <<<"$line"
 }
 
-descriptors() { ls "/proc/$PID/fd" | wc -l; }
 memory() { awk '/^Pss_(Anon|Shmem):/ { kb += $2 } END { print kb * 1024 }' "/proc/$PID/smaps_rollup"; }
-answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 # Memory once it has stopped growing: the same, within 1 %, over ten looks
 settled_memory()

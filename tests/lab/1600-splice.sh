@@ -7,8 +7,6 @@
 # off.  SEED, SESSIONS, IOS and the like change what is played; the seed is told.
 # KTLS=all: TLS is to be the kernel's, and the kernel has to say so (tests/vm/guest/0400-ktls-relay.sh).
 
-B=${B:-build}
-DANELAWD=${DANELAWD:-$B/danelawd}
 SEED=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 SESSIONS=${SESSIONS:-20}
 ENDS=${ENDS:-5} # sessions that end so and so
@@ -16,39 +14,13 @@ LARGE=${LARGE:-2000000}
 PAIRS=${PAIRS:--:- 1.2:- 1.3:- -:tls 1.2:tls 1.3:tls} # of legs: the client's TLS, and the backend's
 BDAT_PAIRS=${BDAT_PAIRS:-$PAIRS}
 KTLS=${KTLS:-off}
-if [ "${SPLICE_INSIDE:-}" != 1 ]; then
-	[ "$(id -u)" = 0 ] || { echo "1..0 # SKIP needs root, for namespaces of its own"; exit 0; }
-	SPLICE_INSIDE=1 exec setpriv --pdeathsig KILL unshare -mpn --fork --kill-child --mount-proc bash "$0" "$@"
-fi
-cd "$(dirname "$0")/../.." || exit 1
-T=$(mktemp -d)
-trap 'rm -rf "$T"' EXIT
-ip link set lo up
+. "$(dirname "$0")/alone.sh"
+alone "$@"
 # small kernel buffers: pauses become back-pressure, and what is not in them is danelawd's to hold.  With less than two of
 # loopback's segments Linux 6.1 crawls from one probe timer to the next.
 echo "4096 131072 262144" >/proc/sys/net/ipv4/tcp_wmem
 echo "4096 262144 262144" >/proc/sys/net/ipv4/tcp_rmem
 EXACT=$B/tests/lab/exact
-N=0
-
-ok() # ok STATUS TEXT
-{
-	N=$((N + 1))
-	[ "$1" = 0 ] && { echo "ok $N - $2"; return; }
-	echo "not ok $N - $2"
-	tail -n 5 "$T/danelawd.log" "$T/out" | sed 's/^/# /'
-}
-
-# until SECONDS COMMAND...: true as soon as the command is
-until_true()
-{
-	local end=$((SECONDS + $1))
-	shift
-	until "$@"; do
-		[ $SECONDS -lt $end ] || return 1
-		sleep 0.05
-	done
-}
 
 certificate() # certificate FILE
 {
@@ -57,9 +29,7 @@ certificate() # certificate FILE
 	cat "$T/$1.crt" "$T/$1.key" >"$T/$1.pem"
 }
 
-answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 gone() { ! kill -0 "$1" 2>/dev/null; }
-descriptors() { ls "/proc/$PID/fd" | wc -l; }
 at_rest() { [ "$(descriptors)" -le "$1" ]; }
 # RELAY: whose sessions are looked at below
 sessions() { grep -c " ehlo=exact.example .*relay=$RELAY " "$T/danelawd.log"; }

@@ -12,7 +12,7 @@
 
 #include <linux/types.h>
 
-#define FRONT_ABI 7
+#define FRONT_ABI 8
 
 enum {
 	FRONT_VIPS_MAX = 16384,
@@ -221,7 +221,8 @@ struct rule {
 	__u64 hits;	 /* packets that matched */
 	__u64 until_ns;	 /* CLOCK_MONOTONIC, from then on the rule is not there; 0: it stays */
 	__u32 prefixlen; /* with until_ns: the key's, so that a shorter prefix is found once this one is over */
-	char comment[FRONT_TEXT + 4];
+	__u32 file;	 /* that it is from, a key of list_files; 0: made by hand */
+	char comment[FRONT_TEXT];
 };
 _Static_assert(sizeof(struct rule) == 64, "rule");
 
@@ -257,8 +258,20 @@ struct list_net {
 struct listed {
 	__u64 hits;
 	char prefix[20];
-	char comment[36];
+	__u32 file; /* a key of list_files */
+	char comment[32];
 };
+/* list_files: what the bulk lists were read from; the programs do not look at it */
+enum { LIST_FILES_MAX = 256 }; /* of each list: numbers of deny count from 1, those of allow from LIST_FILES_MAX + 1 */
+struct list_file {
+	char list[8];	/* "deny", "allow" */
+	char file[120]; /* its path, or the end of it */
+	__u64 prefixes;
+	__u64 loaded_s; /* seconds since 1970 */
+	__u64 failed_s; /* of a reading since then that failed; 0: none did */
+	char error[200]; /* of that */
+};
+_Static_assert(sizeof(struct list_file) == 352, "list_file");
 /*
  * list6, allow_list: longest-prefix maps whose first byte is the set, so prefixlen is 8 more than the prefix's.
  * allow_list is asked only when something would be dropped, so one map of v4-mapped addresses serves both families.

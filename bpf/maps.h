@@ -160,6 +160,13 @@ PREFIX_MAP(decap_from6, prefix6, FRONT_TUNNELS_MAX);
 LIST_MAP(list6);
 LIST_MAP(allow_list);
 
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 2 * LIST_FILES_MAX);
+	__type(key, __u32);
+	__type(value, struct list_file);
+} list_files SEC(".maps");
+
 /* The loader sets the sizes of these that are configured, and writes the arrays through mmap(2). */
 #define LIST_ARRAY(name, entries, element)                                                                           \
 	struct {                                                                                                     \

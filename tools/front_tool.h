@@ -39,6 +39,10 @@ struct front_packet {
 };
 void front_packet_read(const uint8_t *frame, size_t len, struct front_packet *out);
 
+/* A rule as JSON, and a table of an array of such. */
+json_t *front_rule_json(const struct front_rule *rule);
+void front_rules_print(const json_t *rules);
+
 int front_status(int argc, char **argv);
 int front_top(int argc, char **argv);
 int front_deny(int argc, char **argv);

@@ -173,7 +173,8 @@ static void close_list(struct front_list_files *list)
 	free((void *)list->files);
 }
 
-static int open_list(char **paths, size_t n, struct front_list_files *list, char *err, size_t err_size)
+static int open_list(struct front *front, enum front_list which, char **paths, size_t n, struct front_list_files *list, char *err,
+		     size_t err_size)
 {
 	FILE **files = calloc(n + 1, sizeof(*files));
 
@@ -186,6 +187,7 @@ static int open_list(char **paths, size_t n, struct front_list_files *list, char
 			int error = errno;
 
 			snprintf(err, err_size, "%s: %s", paths[i], strerror(error));
+			front_list_failed(front, which, paths[i], err);
 			return -error;
 		}
 	}
@@ -196,10 +198,10 @@ static int open_list(char **paths, size_t n, struct front_list_files *list, char
 static int load_lists(const struct config_front *c, struct front *front, char *err, size_t err_size)
 {
 	struct front_list_files deny = { 0 }, allow = { 0 };
-	int r = open_list(c->deny_files, c->deny_file_count, &deny, err, err_size);
+	int r = open_list(front, FRONT_DENY, c->deny_files, c->deny_file_count, &deny, err, err_size);
 
 	if (!r)
-		r = open_list(c->allow_files, c->allow_file_count, &allow, err, err_size);
+		r = open_list(front, FRONT_ALLOW, c->allow_files, c->allow_file_count, &allow, err, err_size);
 	if (!r)
 		r = front_load_lists(front, &deny, &allow, err, err_size);
 	close_list(&deny);

@@ -89,6 +89,7 @@ static int map_lists(struct front *f, struct front_bpf *skel, struct front_err e
 
 	f->list6 = front_keep(skel->maps.list6);
 	f->allow_list = front_keep(skel->maps.allow_list);
+	f->list_files = front_keep(skel->maps.list_files);
 	f->deny4 = front_keep(skel->maps.deny4);
 	f->deny6 = front_keep(skel->maps.deny6);
 	f->allow4 = front_keep(skel->maps.allow4);
@@ -266,7 +267,7 @@ static struct front *front_new(const struct front_settings *set)
 	}
 	f->steer_link = f->verified = f->blocked = -1;
 	f->vips = f->vip_ports = f->front_config = f->front_stats = f->front_also = -1;
-	f->list6 = f->allow_list = f->deny4 = f->deny6 = f->allow4 = f->allow6 = -1;
+	f->list6 = f->allow_list = f->list_files = f->deny4 = f->deny6 = f->allow4 = f->allow6 = -1;
 	f->steer_state = f->cpu_worker = f->sockets = f->workers = f->steer_stats = -1;
 	f->spread = f->spread_cpus = -1;
 	f->spread_queue = set->spread_queue;
@@ -348,6 +349,7 @@ void front_close(struct front *f, bool detach)
 	front_unmap_list4(&f->list4);
 	close_fd(f->list6);
 	close_fd(f->allow_list);
+	close_fd(f->list_files);
 	close_fd(f->deny4);
 	close_fd(f->deny6);
 	close_fd(f->allow4);

@@ -113,14 +113,18 @@ int front_block_source(struct front *f, const struct in6_addr *ip, uint32_t ms);
 /*
  * Replaces the deny and the allow list by the prefixes of the files (already open: the daemon may not be allowed
  * to), both at once or neither: a bad line is named in err ("drop.txt:17: …") and the old lists stay.  NULL: that
- * list stays.  loaded: prefixes of it.  f NULL: they are read, and that is all.  A source on the allow list passes every deny list and every limit.
+ * list stays.  loaded: prefixes of it.  f NULL: they are read, and that is all.  A source on the allow list passes
+ * every deny list and every limit.
  */
+enum front_list { FRONT_DENY, FRONT_ALLOW };
 struct front_list_files {
 	FILE *const *files;
 	const char *const *names;
 	size_t count, loaded;
 };
 int front_load_lists(struct front *f, struct front_list_files *deny, struct front_list_files *allow, char *err, size_t err_size);
+/* A file of a list that is in use cannot even be opened: for those who look at the lists.  f NULL: nobody does. */
+void front_list_failed(struct front *f, enum front_list list, const char *name, const char *why);
 /*
  * Takes rules made by hand out that are over; how many.  (The programs look past a few, but they take room; what is over in
  * the verified lane and among the blocked makes room by itself.)  Any thread.

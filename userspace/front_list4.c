@@ -186,7 +186,8 @@ static void write_rule(struct listed *rule, const struct list_entry *entry)
 
 	memset(rule, 0, sizeof(*rule));
 	snprintf(rule->prefix, sizeof(rule->prefix), "%.15s/%u", net_ip_text(&entry->prefix.ip, text), entry->prefix.len - 96u);
-	snprintf(rule->comment, sizeof(rule->comment), "%.35s", entry->comment);
+	rule->file = entry->file;
+	snprintf(rule->comment, sizeof(rule->comment), "%.31s", entry->comment);
 }
 
 static int place_all(struct list4 *out, uint32_t set, const struct list *list, struct pieces *pieces, struct front_err err)

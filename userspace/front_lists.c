@@ -56,7 +56,7 @@ static char *split(char *s, const char *stop)
 	return behind;
 }
 
-static int read_line(char *line, const char *name, unsigned long number, struct list *list, struct front_err err)
+static int read_line(char *line, const char *name, unsigned long number, uint32_t file, struct list *list, struct front_err err)
 {
 	char *comment = split(line, ";#"), *prefix = line;
 	struct net_prefix parsed;
@@ -74,6 +74,7 @@ static int read_line(char *line, const char *name, unsigned long number, struct 
 	if (!entry)
 		return front_fail(err, -ENOMEM, "%s:%lu: out of memory; the old list stays", name, number);
 	entry->prefix = parsed;
+	entry->file = file;
 	memset(entry->comment, 0, sizeof(entry->comment));
 	if (*comment)
 		snprintf(entry->comment, sizeof(entry->comment), "%s", comment);
@@ -82,7 +83,7 @@ static int read_line(char *line, const char *name, unsigned long number, struct 
 	return 0;
 }
 
-static int read_file(FILE *file, const char *name, struct list *list, struct front_err err)
+static int read_file(FILE *file, const char *name, uint32_t file_number, struct list *list, struct front_err err)
 {
 	char line[LINE_MAX_BYTES];
 	unsigned long number = 0;
@@ -93,7 +94,7 @@ static int read_file(FILE *file, const char *name, struct list *list, struct fro
 		if (!strchr(line, '\n') && !feof(file))
 			return front_fail(err, -EINVAL, "%s:%lu: the line is longer than %d bytes; the old list stays", name,
 					  number, LINE_MAX_BYTES - 2);
-		code = read_line(line, name, number, list, err);
+		code = read_line(line, name, number, file_number, list, err);
 	}
 	if (!code && ferror(file))
 		return front_fail(err, -EIO, "%s: read error after line %lu; the old list stays", name, number);
@@ -169,6 +170,7 @@ static int fill_set(int map, uint8_t set, const struct list *list, bool with_v4,
 			continue;
 		memset(&rule, 0, sizeof(rule));
 		memcpy(rule.comment, list->at[i].comment, sizeof(list->at[i].comment));
+		rule.file = list->at[i].file;
 		memcpy(key.ip, list->at[i].prefix.ip.s6_addr, 16);
 		if (bpf_map_update_elem(map, &key, &rule, BPF_ANY))
 			return cannot(err, -errno, errno == ENOSPC ? "put so many prefixes (list-entries) into" : "fill");
@@ -211,38 +213,67 @@ static int swap(struct front *f, const struct list *deny, const struct list *all
 	return code;
 }
 
-static int read_files(const struct front_list_files *from, struct list *list, struct front_err err)
+/* One list and its files, while they are read. */
+struct reading {
+	enum front_list which;
+	struct front_list_files *files; /* NULL: this list is not asked for */
+	struct list list;
+	uint32_t counts[LIST_FILES_MAX];
+};
+
+static int read_files(struct front *f, struct reading *r, struct front_err err)
 {
+	size_t i, before;
 	int code = 0;
 
-	for (size_t i = 0; from && i < from->count && !code; i++)
-		code = read_file(from->files[i], from->names[i], list, err);
+	if (r->files && r->files->count > LIST_FILES_MAX)
+		return front_fail(err, -E2BIG, "%zu files of one list; the front takes %d", r->files->count, LIST_FILES_MAX);
+	for (i = 0; r->files && i < r->files->count && !code; i++) {
+		before = r->list.count;
+		code = read_file(r->files->files[i], r->files->names[i], front_file_number(r->which, i), &r->list, err);
+		r->counts[i] = (uint32_t)(r->list.count - before);
+		if (code && f)
+			front_files_failed(f, r->which, r->files->names[i], err.text);
+	}
 	return code;
+}
+
+static void tell(struct front *f, const struct reading *r, int code, const char *why)
+{
+	if (!r->files)
+		return;
+	if (code) {
+		front_files_failed(f, r->which, NULL, why);
+		return;
+	}
+	front_files_loaded(f, r->which, r->files, r->counts);
 }
 
 int front_load_lists(struct front *f, struct front_list_files *deny, struct front_list_files *allow, char *text, size_t size)
 {
 	struct front_err err = { text, size };
-	struct list denied = { 0 }, allowed = { 0 };
+	struct reading denied = { .which = FRONT_DENY, .files = deny }, allowed = { .which = FRONT_ALLOW, .files = allow };
 	int code;
 
 	if (size)
 		text[0] = 0;
 	if (f && f->front_config < 0)
 		return front_fail(err, -ENODEV, "no interface has the front: lists have no effect");
-	code = read_files(deny, &denied, err);
+	code = read_files(f, &denied, err);
 	if (!code)
-		code = read_files(allow, &allowed, err);
+		code = read_files(f, &allowed, err);
 	if (!code && f) {
 		front_lock(f);
-		code = swap(f, deny ? &denied : NULL, allow ? &allowed : NULL, err);
+		code = swap(f, deny ? &denied.list : NULL, allow ? &allowed.list : NULL, err);
 		front_unlock(f);
+		tell(f, &denied, code, err.text);
+		tell(f, &allowed, code, err.text);
 	}
 	if (!code && deny)
-		deny->loaded = denied.count;
+		deny->loaded = denied.list.count;
 	if (!code && allow)
-		allow->loaded = allowed.count;
-	free(denied.at);
-	free(allowed.at);
+		allow->loaded = allowed.list.count;
+	free(denied.list.at);
+	free(allowed.list.at);
 	return code;
 }

@@ -32,6 +32,7 @@ int front_listen_print(enum libbpf_print_level level, const char *fmt, va_list a
 /* A deny list as read from files. */
 struct list_entry {
 	struct net_prefix prefix;
+	uint32_t file; /* a key of list_files */
 	char comment[FRONT_TEXT];
 };
 struct list {
@@ -65,7 +66,7 @@ struct front {
 	int steer_link;		/* -1: no steering */
 	int vips, vip_ports, front_config, front_stats, front_also;
 	struct list4 list4;
-	int list6, allow_list;
+	int list6, allow_list, list_files;
 	int deny4, deny6, allow4, allow6;
 	int verified, blocked;
 	bool blocked_used;
@@ -118,6 +119,13 @@ int front_map_list4(struct list4 *list, const struct list4_maps *maps, size_t en
 void front_unmap_list4(struct list4 *list);
 /* Compiles the IPv4 prefixes of the list into the spare set. */
 int front_fill_list4(struct list4 *out, uint32_t set, const struct list *list, struct front_err err);
+
+/* --- front_list_files.c --- */
+uint32_t front_file_number(enum front_list list, size_t i); /* the key of a list's i-th file */
+/* The files of a list are in use: count[i] prefixes of each. */
+void front_files_loaded(struct front *f, enum front_list list, const struct front_list_files *files, const uint32_t *counts);
+/* One of them, or all (NULL), could not be loaded; what was loaded before stays. */
+void front_files_failed(struct front *f, enum front_list list, const char *name, const char *why);
 
 /* --- front_sources.c --- */
 struct front_names *front_names_new(void);

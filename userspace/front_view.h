@@ -65,18 +65,30 @@ int front_run_statistics(void);
 
 /* ---- lists ---- */
 
-enum front_list { FRONT_DENY, FRONT_ALLOW };
-enum { FRONT_COMMENT_MAX = 44 };
+enum { FRONT_COMMENT_MAX = 40 };
 struct front_rule {
 	struct net_prefix prefix;
 	uint64_t hits;
 	uint64_t left_ms; /* until it is over; 0 with expires: it is */
 	bool expires, by_hand;
+	uint32_t file; /* number of front_file_row; 0 by hand */
 	char comment[FRONT_COMMENT_MAX];
 };
 typedef void front_each_rule(void *ctx, const struct front_rule *rule);
 int front_view_rules(const struct front_view *v, enum front_list list, front_each_rule *each, void *ctx);  /* by hand */
 int front_view_listed(const struct front_view *v, enum front_list list, front_each_rule *each, void *ctx); /* from files */
+struct front_file_row {
+	uint32_t number;
+	enum front_list list;
+	char file[120];	   /* its path, or the end of it */
+	uint64_t prefixes;
+	uint64_t loaded_s; /* since 1970 */
+	uint64_t failed_s; /* 0: it was not read since, or was read well */
+	char error[200];   /* of that */
+};
+enum { FRONT_FILES_MAX = 2 * 256 }; /* their numbers are from 1 to this */
+/* In the order of their numbers. */
+int front_view_files(const struct front_view *v, void (*each)(void *ctx, const struct front_file_row *), void *ctx);
 /* ms 0: it stays.  Replaces a rule of the same prefix, whose hits go on.  0 or negative errno. */
 int front_view_add_rule(const struct front_view *v, enum front_list list, const struct net_prefix *prefix, const char *comment,
 			uint64_t ms);

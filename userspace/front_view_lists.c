@@ -64,6 +64,7 @@ static void fill_rule(struct front_rule *out, const struct rule *rule, bool by_h
 	out->expires = rule->until_ns != 0;
 	out->left_ms = rule->until_ns ? left_ms(rule->until_ns) : 0;
 	out->by_hand = by_hand;
+	out->file = rule->file;
 	snprintf(out->comment, sizeof(out->comment), "%.*s", (int)sizeof(rule->comment) - 1, rule->comment);
 }
 
@@ -177,6 +178,7 @@ static int each_listed4(const struct front_view *v, uint32_t set, front_each_rul
 		if (net_parse_prefix(listed.prefix, &out.prefix))
 			continue;
 		out.hits = listed.hits;
+		out.file = listed.file;
 		snprintf(out.comment, sizeof(out.comment), "%.*s", (int)sizeof(listed.comment) - 1, listed.comment);
 		each(ctx, &out);
 	}
@@ -257,6 +259,31 @@ int front_view_del_rule(const struct front_view *v, enum front_list list, const 
 		code = -errno;
 	close(map);
 	return code;
+}
+
+/* ---- the files ---- */
+
+int front_view_files(const struct front_view *v, void (*each)(void *ctx, const struct front_file_row *), void *ctx)
+{
+	int map = front_view_map(v, "list_files");
+	struct front_file_row row;
+	struct list_file file;
+
+	_Static_assert(FRONT_FILES_MAX == 2 * LIST_FILES_MAX && sizeof(row.file) == sizeof(file.file) &&
+			       sizeof(row.error) == sizeof(file.error), "as in the map");
+	if (map < 0)
+		return map;
+	for (uint32_t i = 1; i <= FRONT_FILES_MAX; i++) {
+		if (bpf_map_lookup_elem(map, &i, &file))
+			continue;
+		row = (struct front_file_row){ i, i > LIST_FILES_MAX ? FRONT_ALLOW : FRONT_DENY, "", file.prefixes, file.loaded_s,
+					       file.failed_s, "" };
+		snprintf(row.file, sizeof(row.file), "%.*s", (int)sizeof(file.file) - 1, file.file);
+		snprintf(row.error, sizeof(row.error), "%.*s", (int)sizeof(file.error) - 1, file.error);
+		each(ctx, &row);
+	}
+	close(map);
+	return 0;
 }
 
 /* ---- rules that are over ---- */

@@ -191,8 +191,8 @@ text=$(front deny add 192.0.2.9 --comment "$(printf '%044d' 0)" 2>&1)
 is $? 2 "a comment that is too long"
 
 # lists, profile
-is "$(front lists --json | json '[(l["list"], l["from"], l["entries"]) for l in j]')" \
-	"[('allow', 'files', 1), ('allow', 'by hand', 0), ('deny', 'files', 3), ('deny', 'by hand', 1), ('verified', 'danelawd', 0), ('blocked', 'danelawd', 0)]" \
+is "$(front lists --json | json '[(l["list"], l.get("file", l["from"]), l["entries"]) for l in j]')" \
+	"[('allow', '$LAB_RUN/allow.txt', 1), ('allow', 'by hand', 0), ('deny', '$LAB_RUN/drop.txt', 3), ('deny', 'by hand', 1), ('verified', 'danelawd', 0), ('blocked', 'danelawd', 0)]" \
 	"lists --json: all of them"
 front deny add 198.51.100.11 >/dev/null
 not_greeted

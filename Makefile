@@ -27,7 +27,7 @@ PKGS_BUILD := gcc clang llvm make pkg-config bpftool libbpf-dev liburing-dev lib
               libseccomp-dev libelf-dev zlib1g-dev
 PKGS_TEST  := libcmocka-dev libclang-rt-14-dev valgrind perl libnet-ssleay-perl iproute2 ethtool openssl \
               ldnsutils dns-root-data procps util-linux mandoc jq python3
-PKGS_VM    := qemu-system-x86
+PKGS_VM    := qemu-system-x86 xz-utils
 LIBS_BUILD := libbpf liburing libssl libcrypto libunbound libconfuse jansson libmicrohttpd libsystemd libseccomp
 
 VERSION := $(shell cat VERSION)

@@ -9,6 +9,7 @@
  *   What is ours ends in a named reason, with that reason's verdict.
  *
  * DANELAW_FUZZ_SEED and DANELAW_FUZZ_RUNS (20,000) change what is tried; both are told.  `make fuzz` runs it for long.
+ * kernels: stable
  */
 #include <arpa/inet.h>
 #include <setjmp.h>

@@ -2,6 +2,7 @@
 /*
  * Limits: rates of sources and networks, the verified lane, sources that hold enough connections, and when
  * flood mode begins and ends.  Rates are set so low that no pause of the machine lets a token come back.
+ * kernels: stable
  */
 #include <bpf/bpf.h>
 #include <setjmp.h>

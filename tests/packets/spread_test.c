@@ -2,6 +2,7 @@
 /*
  * Spreading by cpumap, packet by packet: whatever CPU it comes in on, a packet of a connection passes on one CPU alone and
  * is sent there from every other; nothing else is ever sent.  (steer_test.c has real connections.)
+ * kernels: stable
  */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>

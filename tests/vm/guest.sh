@@ -39,10 +39,10 @@ guest_test()
 {
 	local status
 	echo "@@TEST $1"
-	timeout -k 5 300 $1 2>/tmp/err </dev/null
+	timeout -k 5 500 $1 2>/tmp/err </dev/null
 	status=$?
 	[ $status = 0 ] || tail -n 60 /tmp/err | sed 's/^/# /'
-	echo "@@STATUS $status $1 $(cut -d. -f1 /proc/uptime)"
+	echo "@@STATUS $status $1 $(cut -d" " -f1 /proc/uptime)"
 }
 
 guest_run()

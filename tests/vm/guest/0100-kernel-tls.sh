@@ -4,6 +4,8 @@
 # Kernel TLS is really there: OpenSSL at both ends of a connection gives its keys to the kernel, the kernel counts
 # the connections it encrypts (/proc/net/tls_stat), and what is sent arrives.  Not there is a failure, not a skip:
 # the tests of kernel TLS that run in this guest would have proved nothing.
+#
+# part: ktls
 
 . "$(dirname "$0")/../../lab/tap.sh"
 TMP=$(mktemp -d)

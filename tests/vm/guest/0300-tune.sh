@@ -4,6 +4,8 @@
 # danelawctl tune on a real virtio card of four queue pairs, whose host lets offloads be cleared: interrupts, NAPI,
 # channels and sysctls are changed and given back exactly, also after SIGKILL, and what is said of XDP is so: the
 # program goes native where it says it can, with HW-GRO on, and takes the spare queue pairs.
+#
+# kernels: stable
 
 LAB_SRC=$(cd "$(dirname "$0")/../../.." && pwd)
 LAB_RUN=$(mktemp -d)

@@ -4,9 +4,10 @@
 # Sessions passed on unread, and the octets of BDAT in guarded ones, with their TLS given to the kernel: the tests of
 # tests/lab/1600-splice.sh, of which each pair of legs fails where the kernel did not move the bytes, and all of them where
 # its own counters do not say so.
-# kernels: stable
+# (The kernel of backports is one whose splice from kernel TLS may lose bytes: danelawd does not use it there.)
 #
-# (That of backports is one whose splice from kernel TLS may lose bytes: danelawd does not use it there.)
+# kernels: stable
+# part: ktls
 
 modprobe tls
 exec env KTLS=all IOS=uring SESSIONS=1 ENDS=1 LARGE=400000 PAIRS="1.2:- 1.3:tls" tests/lab/1600-splice.sh

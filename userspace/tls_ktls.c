@@ -427,24 +427,25 @@ const struct tls_kernel *tls_kernel(void)
 }
 
 /* The version of the source: Debian's release says "6.1.0-49", its version "... Debian 6.1.192-1 ...". */
-static void kernel_version(unsigned v[3])
+static void source_version(const char *release, const char *version, unsigned v[3])
 {
-	struct utsname u;
-	const char *debian;
+	const char *debian = strstr(version, "Debian ");
 
-	uname(&u);
-	debian = strstr(u.version, "Debian ");
-	if (!debian || sscanf(debian + 7, "%u.%u.%u", &v[0], &v[1], &v[2]) != 3)
-		if (sscanf(u.release, "%u.%u.%u", &v[0], &v[1], &v[2]) < 2)
-			v[0] = 0;
+	memset(v, 0, 3 * sizeof(*v));
+	if (debian && sscanf(debian + 7, "%u.%u.%u", &v[0], &v[1], &v[2]) == 3)
+		return;
+	memset(v, 0, 3 * sizeof(*v));
+	if (sscanf(release, "%u.%u.%u", &v[0], &v[1], &v[2]) < 2)
+		v[0] = 0;
 }
 
 /*
  * splice(2) from kernel TLS lost bytes when the pipe was short of room: mended in 6.1.189, 6.12.112, and in what came
  * after; of the series between only those are known to be.
  */
-static bool splice_is_sound(const unsigned v[3])
+bool tls_kernel_is_sound(const char *release, const char *version, unsigned v[3])
 {
+	source_version(release, version, v);
 	if (v[0] == 6 && v[1] == 1)
 		return v[2] >= 189;
 	if (v[0] == 6 && v[1] == 12)
@@ -525,11 +526,12 @@ static int try_cipher(const struct cipher *c, uint16_t version)
 void tls_kernel_probe(void)
 {
 	static const uint16_t versions[] = { TLS_1_2_VERSION, TLS_1_3_VERSION };
-	unsigned v[3] = { 0 };
+	struct utsname u;
+	unsigned v[3];
 	int r = 0;
 
-	kernel_version(v);
-	if (!splice_is_sound(v)) {
+	uname(&u);
+	if (!tls_kernel_is_sound(u.release, u.version, v)) {
 		snprintf(found.about, sizeof(found.about), "not used: Linux %u.%u.%u may lose bytes that are spliced from it", v[0], v[1], v[2]);
 		return;
 	}

@@ -24,6 +24,8 @@ struct tls_kernel {
  */
 void tls_kernel_probe(void);
 const struct tls_kernel *tls_kernel(void); /* before the probe it does not work */
+/* Is this, by the strings of uname(2), none that is known to lose bytes?  v: the version of its source. */
+bool tls_kernel_is_sound(const char *release, const char *version, unsigned v[3]);
 
 /* Before the handshake: a later switch is wanted, so secrets are kept and records counted. */
 void tls_kernel_keep(struct tls *t);

@@ -69,6 +69,7 @@ start()
 		run-dir = "$T"
 		workers = 1
 		io = $1
+		metrics = "127.0.0.1:2599"
 		front { mode = off steer = no }
 		limits { relay-buffer = 64k }
 		health { interval = 100ms rise = 1 fall = 100 }
@@ -273,6 +274,33 @@ chunks()
 	done
 }
 
+# asked KEY: what `danelawctl status` says of it; scraped NAME: the sample of /metrics
+asked() { "$B/danelawctl" status --socket "$T/control.sock" | sed -n "s/^ *$1 *//p"; }
+scraped()
+{
+	exec 4<>/dev/tcp/127.0.0.1/2599 && printf 'GET /metrics HTTP/1.0\r\n\r\n' >&4 && sed -n "s/^$1 //p" <&4
+	exec 4<&-
+}
+
+# not_here: ktls is wanted, and this kernel has no TLS: that is told in every place, and the session stays in user space
+not_here()
+{
+	local why="not to be had: the kernel has no module tls" KTLS=all
+	start uring
+	until_true 20 answers 2538
+	if [ -e /proc/net/tls_stat ]; then
+		N=$((N + 1))
+		echo "ok $N # SKIP this kernel has TLS: tests/vm/guest/0400-ktls-relay.sh is for such"
+	else
+		grep -q "kernel TLS: $why\$" "$T/danelawd.log" && [ "$(asked 'kernel TLS')" = "$why" ] && [ "$(scraped danelaw_kernel_tls)" = 0 ]
+		ok $? "ktls = all where the kernel has no TLS: log, status and metrics say so"
+		# shellcheck disable=SC2046
+		exact 3 -o -M 100000 -m 500000 -e client-close $(with_tls 1.3 tls) && [ "$(sum ktls)$(scraped danelaw_ktls_legs_total)$(scraped danelaw_ktls_refused_total)" = 000 ]
+		ok $? "ktls = all where the kernel has no TLS: sessions are byte-exact, and nothing was tried on them"
+	fi
+	stop
+}
+
 RELAY=splice
 certificate mx
 certificate farm
@@ -298,4 +326,5 @@ for io in ${IOS:-uring epoll}; do
 	stop
 	ok $? "$io: danelawd ends by itself, status 0"
 done
+[ "$KTLS" != off ] || not_here
 echo "1..$N"

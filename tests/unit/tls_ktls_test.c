@@ -47,6 +47,38 @@ static void keys_of_rfc_8448(void **state)
 	}
 }
 
+/* Kernels as they name themselves, and whether splice(2) from their TLS keeps every byte. */
+static const struct {
+	const char *release, *version;
+	unsigned v[3];
+	bool sound;
+} kernels[] = {
+	{ "6.1.0-49-amd64", "#1 SMP PREEMPT_DYNAMIC Debian 6.1.192-1 (2026-07-01)", { 6, 1, 192 }, true },
+	{ "6.1.0-48-amd64", "#1 SMP PREEMPT_DYNAMIC Debian 6.1.189-1 (2026-06-01)", { 6, 1, 189 }, true },
+	{ "6.1.0-47-amd64", "#1 SMP PREEMPT_DYNAMIC Debian 6.1.188-1 (2026-05-01)", { 6, 1, 188 }, false },
+	{ "6.12.95+deb12-amd64", "#1 SMP PREEMPT_DYNAMIC Debian 6.12.95-1~bpo12+1 (2026-04-01)", { 6, 12, 95 }, false },
+	{ "6.12.111-generic", "#1 SMP", { 6, 12, 111 }, false },
+	{ "6.12.112", "#1 SMP", { 6, 12, 112 }, true },
+	{ "6.18.44-fc", "#1 SMP PREEMPT_DYNAMIC @0", { 6, 18, 44 }, true },
+	{ "7.0.0-rc1", "#1 SMP", { 7, 0, 0 }, true },
+	{ "7.1-rc3", "#1 SMP", { 7, 1, 0 }, true },
+	{ "6.17.13", "#1 SMP", { 6, 17, 13 }, false }, /* nothing is known of it */
+	{ "6.6.120", "#1 SMP", { 6, 6, 120 }, false },
+	{ "5.10.0-30-amd64", "#1 SMP Debian 5.10.218-1 (2024-06-01)", { 5, 10, 218 }, false },
+	{ "6.18.5", "#1 SMP Debian of sorts", { 6, 18, 5 }, true },
+	{ "strange", "", { 0, 0, 0 }, false },
+};
+
+static void kernels_that_lose_bytes_are_not_used(void **state)
+{
+	for (size_t i = 0; i < sizeof(kernels) / sizeof(kernels[0]); i++) {
+		unsigned v[3] = { 9, 9, 9 };
+
+		if (tls_kernel_is_sound(kernels[i].release, kernels[i].version, v) != kernels[i].sound || memcmp(v, kernels[i].v, sizeof(v)))
+			fail_msg("%s: taken for %u.%u.%u", kernels[i].release, v[0], v[1], v[2]);
+	}
+}
+
 static void the_probe_says_something(void **state)
 {
 	assert_false(tls_kernel()->works);
@@ -61,6 +93,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keys_of_rfc_8448),
+		cmocka_unit_test(kernels_that_lose_bytes_are_not_used),
 		cmocka_unit_test(the_probe_says_something),
 	};
 

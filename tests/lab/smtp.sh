@@ -3,7 +3,7 @@
 # SMTP clients held in hand, several at once: the tests type the commands and read the replies.
 #
 #	smtp_open NAME [tls|clear] [openssl s_client options]	from the namespace internet to the edge
-#	smtp_reply NAME		the next reply, within 10 s: its last line is SMTP_REPLY, all of it SMTP_ALL; false and
+#	smtp_reply NAME		the next reply, within 30 s: its last line is SMTP_REPLY, all of it SMTP_ALL; false and
 #				empty at the end of the connection
 #	smtp_say NAME LINE	one line, CRLF added;  smtp_ask: a line, then its reply
 #	smtp_hello, smtp_begin, smtp_body, smtp_mail: see below
@@ -55,7 +55,7 @@ smtp_reply()
 {
 	local l
 	SMTP_REPLY='' SMTP_ALL=''
-	while IFS= read -r -t "${SMTP_WAIT:-10}" -u "${SMTP_OUT[$1]}" l; do
+	while IFS= read -r -t "${SMTP_WAIT:-30}" -u "${SMTP_OUT[$1]}" l; do
 		SMTP_ALL+=${l%$'\r'}$'\n'
 		[ "${l:3:1}" = - ] || { SMTP_REPLY=${l%$'\r'}; return 0; }
 	done

@@ -6,39 +6,98 @@
 
 #include "tests/bench/util.h"
 
-enum { BLOCK = 128 };
+enum { BLOCK_MAX = 128 };
+
+struct fast_suite {
+	uint16_t number;
+	size_t hash, block, key; /* octets */
+	const char *cipher_name;
+	EVP_CIPHER *cipher;
+	uint8_t empty[HASH_MAX];	 /* hash of nothing */
+	uint8_t derived_early[HASH_MAX]; /* the key schedule as far as it is the same for all without a PSK */
+};
+
+static struct fast_suite suites[] = {
+	{ .number = 0x1301, .hash = 32, .block = 64, .key = 16, .cipher_name = "AES-128-GCM" },
+	{ .number = 0x1302, .hash = 48, .block = 128, .key = 32, .cipher_name = "AES-256-GCM" },
+};
+enum { SUITES = sizeof(suites) / sizeof(suites[0]) };
 
 static EVP_PKEY *our_key;
 static EVP_PKEY_CTX *exchange;
-static EVP_CIPHER *aes;
-static uint8_t our_share[32], empty_hash[HASH], derived_early[HASH];
+static uint8_t our_share[32];
 
-static void
-hmac(const uint8_t *key, size_t key_len, const void *data, size_t len, uint8_t out[HASH])
+const struct fast_suite *
+fast_suite_find(uint16_t number)
 {
-	uint8_t pad[BLOCK] = { 0 };
-	SHA512_CTX c;
-
-	memcpy(pad, key, key_len); /* never longer than a hash here */
-	for (int i = 0; i < BLOCK; i++)
-		pad[i] ^= 0x36;
-	SHA384_Init(&c);
-	SHA384_Update(&c, pad, BLOCK);
-	SHA384_Update(&c, data, len);
-	SHA384_Final(out, &c);
-	for (int i = 0; i < BLOCK; i++)
-		pad[i] ^= 0x36 ^ 0x5c;
-	SHA384_Init(&c);
-	SHA384_Update(&c, pad, BLOCK);
-	SHA384_Update(&c, out, HASH);
-	SHA384_Final(out, &c);
+	for (int i = 0; i < SUITES; i++)
+		if (suites[i].number == number)
+			return &suites[i];
+	return NULL;
 }
 
-/* HKDF-Expand-Label for at most one block. */
-static void
-expand(const uint8_t secret[HASH], const char *label, const uint8_t *context, size_t context_len, uint8_t *out, size_t len)
+size_t
+fast_suite_hash_len(const struct fast_suite *suite)
 {
-	uint8_t info[4 + 32 + HASH + 1], block[HASH];
+	return suite->hash;
+}
+
+void
+fast_hash_begin(struct fast_hash *h, const struct fast_suite *suite)
+{
+	h->suite = suite;
+	if (suite->hash == 32)
+		SHA256_Init(&h->sha256);
+	else
+		SHA384_Init(&h->sha384);
+}
+
+void
+fast_hash_add(struct fast_hash *h, const void *data, size_t len)
+{
+	if (h->suite->hash == 32)
+		SHA256_Update(&h->sha256, data, len);
+	else
+		SHA384_Update(&h->sha384, data, len);
+}
+
+void
+fast_hash_now(const struct fast_hash *h, uint8_t out[HASH_MAX])
+{
+	struct fast_hash copy = *h;
+
+	if (h->suite->hash == 32)
+		SHA256_Final(out, &copy.sha256);
+	else
+		SHA384_Final(out, &copy.sha384);
+}
+
+static void
+hmac(const struct fast_suite *suite, const uint8_t *key, const void *data, size_t len, uint8_t out[HASH_MAX])
+{
+	uint8_t pad[BLOCK_MAX] = { 0 };
+	struct fast_hash h;
+
+	memcpy(pad, key, suite->hash); /* all keys here are as long as a hash */
+	for (size_t i = 0; i < suite->block; i++)
+		pad[i] ^= 0x36;
+	fast_hash_begin(&h, suite);
+	fast_hash_add(&h, pad, suite->block);
+	fast_hash_add(&h, data, len);
+	fast_hash_now(&h, out);
+	for (size_t i = 0; i < suite->block; i++)
+		pad[i] ^= 0x36 ^ 0x5c;
+	fast_hash_begin(&h, suite);
+	fast_hash_add(&h, pad, suite->block);
+	fast_hash_add(&h, out, suite->hash);
+	fast_hash_now(&h, out);
+}
+
+/* HKDF-Expand-Label for at most one block; the context is a hash or nothing. */
+static void
+expand(const struct fast_suite *suite, const uint8_t *secret, const char *label, const uint8_t *context, uint8_t *out, size_t len)
+{
+	uint8_t info[4 + 32 + HASH_MAX + 1], block[HASH_MAX];
 	size_t n = strlen(label), at = 0;
 
 	info[at++] = 0;
@@ -47,31 +106,43 @@ expand(const uint8_t secret[HASH], const char *label, const uint8_t *context, si
 	memcpy(info + at, "tls13 ", 6);
 	memcpy(info + at + 6, label, n);
 	at += 6 + n;
-	info[at++] = (uint8_t)context_len;
-	if (context_len)
-		memcpy(info + at, context, context_len);
-	at += context_len;
+	info[at++] = (uint8_t)(context ? suite->hash : 0);
+	if (context) {
+		memcpy(info + at, context, suite->hash);
+		at += suite->hash;
+	}
 	info[at++] = 1;
-	hmac(secret, HASH, info, at, block);
+	hmac(suite, secret, info, at, block);
 	memcpy(out, block, len);
+}
+
+static void
+set_up_suite(struct fast_suite *suite)
+{
+	static const uint8_t zero[HASH_MAX];
+	uint8_t early[HASH_MAX];
+	struct fast_hash h;
+
+	suite->cipher = EVP_CIPHER_fetch(NULL, suite->cipher_name, NULL);
+	if (!suite->cipher)
+		util_die(suite->cipher_name);
+	fast_hash_begin(&h, suite);
+	fast_hash_now(&h, suite->empty);
+	hmac(suite, zero, zero, suite->hash, early);
+	expand(suite, early, "derived", suite->empty, suite->derived_early, suite->hash);
 }
 
 static void
 set_up(void)
 {
-	static const uint8_t zero[HASH];
-	uint8_t early[HASH];
 	size_t len = sizeof(our_share);
 
+	for (int i = 0; i < SUITES; i++)
+		set_up_suite(&suites[i]);
 	our_key = EVP_PKEY_Q_keygen(NULL, NULL, "X25519");
-	aes = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
 	exchange = our_key ? EVP_PKEY_CTX_new_from_pkey(NULL, our_key, NULL) : NULL;
-	if (!aes || !exchange || EVP_PKEY_derive_init(exchange) != 1 ||
-	    EVP_PKEY_get_raw_public_key(our_key, our_share, &len) != 1)
+	if (!exchange || EVP_PKEY_derive_init(exchange) != 1 || EVP_PKEY_get_raw_public_key(our_key, our_share, &len) != 1)
 		util_die("X25519");
-	SHA384((const uint8_t *)"", 0, empty_hash);
-	hmac(zero, HASH, zero, HASH, early);
-	expand(early, "derived", empty_hash, HASH, derived_early, HASH);
 }
 
 const uint8_t *
@@ -83,8 +154,8 @@ fast_keys_share(void)
 }
 
 int
-fast_keys_handshake(const uint8_t peer_share[32], const uint8_t hello[HASH], uint8_t secret[HASH], uint8_t client[HASH],
-		    uint8_t server[HASH])
+fast_keys_handshake(const struct fast_suite *suite, const uint8_t peer_share[32], const uint8_t *hello,
+		    uint8_t secret[HASH_MAX], uint8_t client[HASH_MAX], uint8_t server[HASH_MAX])
 {
 	EVP_PKEY *peer = EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, peer_share, 32);
 	uint8_t shared[32];
@@ -94,45 +165,46 @@ fast_keys_handshake(const uint8_t peer_share[32], const uint8_t hello[HASH], uin
 	EVP_PKEY_free(peer);
 	if (!ok)
 		return -1;
-	hmac(derived_early, HASH, shared, sizeof(shared), secret);
-	expand(secret, "c hs traffic", hello, HASH, client, HASH);
-	expand(secret, "s hs traffic", hello, HASH, server, HASH);
+	hmac(suite, suite->derived_early, shared, sizeof(shared), secret);
+	expand(suite, secret, "c hs traffic", hello, client, suite->hash);
+	expand(suite, secret, "s hs traffic", hello, server, suite->hash);
 	return 0;
 }
 
 void
-fast_keys_application(const uint8_t secret[HASH], const uint8_t finished[HASH], uint8_t client[HASH], uint8_t server[HASH])
+fast_keys_application(const struct fast_suite *suite, const uint8_t *secret, const uint8_t *finished,
+		      uint8_t client[HASH_MAX], uint8_t server[HASH_MAX])
 {
-	static const uint8_t zero[HASH];
-	uint8_t derived[HASH], master[HASH];
+	static const uint8_t zero[HASH_MAX];
+	uint8_t derived[HASH_MAX], master[HASH_MAX];
 
-	expand(secret, "derived", empty_hash, HASH, derived, HASH);
-	hmac(derived, HASH, zero, HASH, master);
-	expand(master, "c ap traffic", finished, HASH, client, HASH);
-	expand(master, "s ap traffic", finished, HASH, server, HASH);
+	expand(suite, secret, "derived", suite->empty, derived, suite->hash);
+	hmac(suite, derived, zero, suite->hash, master);
+	expand(suite, master, "c ap traffic", finished, client, suite->hash);
+	expand(suite, master, "s ap traffic", finished, server, suite->hash);
 }
 
 void
-fast_keys_finished(const uint8_t traffic[HASH], const uint8_t transcript[HASH], uint8_t out[HASH])
+fast_keys_finished(const struct fast_suite *suite, const uint8_t *traffic, const uint8_t *transcript, uint8_t out[HASH_MAX])
 {
-	uint8_t key[HASH];
+	uint8_t key[HASH_MAX];
 
-	expand(traffic, "finished", NULL, 0, key, HASH);
-	hmac(key, HASH, transcript, HASH, out);
+	expand(suite, traffic, "finished", NULL, key, suite->hash);
+	hmac(suite, key, transcript, suite->hash, out);
 }
 
 void
-fast_keys_set(struct fast_keys *k, const uint8_t traffic[HASH], int encrypt)
+fast_keys_set(struct fast_keys *k, const struct fast_suite *suite, const uint8_t *traffic, int encrypt)
 {
 	uint8_t key[32];
 
-	expand(traffic, "key", NULL, 0, key, sizeof(key));
-	expand(traffic, "iv", NULL, 0, k->iv, sizeof(k->iv));
+	expand(suite, traffic, "key", NULL, key, suite->key);
+	expand(suite, traffic, "iv", NULL, k->iv, sizeof(k->iv));
 	k->sequence = 0;
 	if (!k->ctx)
 		k->ctx = EVP_CIPHER_CTX_new();
-	if (!k->ctx || EVP_CipherInit_ex2(k->ctx, aes, key, NULL, encrypt, NULL) != 1)
-		util_die("AES-256-GCM");
+	if (!k->ctx || EVP_CipherInit_ex2(k->ctx, suite->cipher, key, NULL, encrypt, NULL) != 1)
+		util_die(suite->cipher_name);
 }
 
 static void

@@ -16,7 +16,7 @@
 
 enum { CHANGE_CIPHER_SPEC = 20, ALERT = 21, HANDSHAKE = 22, DATA = 23 };
 enum { CLIENT_HELLO = 1, SERVER_HELLO = 2, CERTIFICATE_REQUEST = 13, FINISHED = 20 };
-enum { WIRE_MAX = RECORD_HEAD + RECORD_MAX + 256, FLIGHT_MAX = 16384, SESSION_ID = 32 };
+enum { WIRE_MAX = RECORD_HEAD + RECORD_MAX + 256, FLIGHT_MAX = 16384, SESSION_ID = 32, HELLO_MAX = 512 };
 
 enum state { START, WAIT_HELLO, WAIT_FINISHED, OPEN, BROKEN };
 
@@ -24,8 +24,9 @@ struct fast_tls {
 	int fd;
 	enum state state;
 	const char *sni, *why;
-	SHA512_CTX transcript;
-	uint8_t secret[HASH], client[HASH], server[HASH];
+	const struct fast_suite *suite; /* from the ServerHello on */
+	struct fast_hash transcript;
+	uint8_t secret[HASH_MAX], client[HASH_MAX], server[HASH_MAX];
 	struct fast_keys in, out;
 	uint8_t *unsent;	/* a record the socket did not take whole */
 	size_t unsent_len;
@@ -33,7 +34,7 @@ struct fast_tls {
 	size_t data_len;
 	size_t parsed, filled;	/* of wire */
 	size_t flight_len;
-	uint8_t *flight;	/* handshake messages over records, during the handshake */
+	uint8_t *flight;	/* our ClientHello until it is answered, then handshake messages over records */
 	uint8_t wire[WIRE_MAX];
 };
 
@@ -56,7 +57,9 @@ fast_tls_new(int fd, const char *sni)
 	t->fd = fd;
 	t->sni = sni;
 	t->why = "";
-	SHA384_Init(&t->transcript);
+	t->flight = malloc(FLIGHT_MAX);
+	if (!t->flight)
+		util_die("malloc");
 	return t;
 }
 
@@ -133,7 +136,7 @@ send_hello(struct fast_tls *t)
 		0, 51, 0, 38, 0, 36, 0, 29, 0, 32,		    /* key_share: x25519, and the key behind it */
 	};
 	static uint64_t counter;
-	uint8_t m[RECORD_HEAD + 512] = { HANDSHAKE, 3, 1 }, *p = m + RECORD_HEAD + 4, *cipher, *ext;
+	uint8_t m[RECORD_HEAD + HELLO_MAX] = { HANDSHAKE, 3, 1 }, *p = m + RECORD_HEAD + 4, *cipher, *ext;
 
 	put16(p, 0x0303);
 	memset(p + 2, 0x5a, 32);
@@ -142,40 +145,36 @@ send_hello(struct fast_tls *t)
 	p[34] = SESSION_ID; /* as all clients do, for middleboxes; the server then sends ChangeCipherSpec */
 	memset(p + 35, 0xa5, SESSION_ID);
 	cipher = p + 35 + SESSION_ID;
-	put16(cipher, 2);
+	put16(cipher, 4);
 	put16(cipher + 2, 0x1302);
-	put16(cipher + 4, 0x0100);
-	ext = cipher + 8;
+	put16(cipher + 4, 0x1301);
+	put16(cipher + 6, 0x0100);
+	ext = cipher + 10;
 	ext += put_sni(ext, t->sni);
 	memcpy(ext, fixed, sizeof(fixed));
 	memcpy(ext + sizeof(fixed), fast_keys_share(), 32);
 	ext += sizeof(fixed) + 32;
-	put16(cipher + 6, (size_t)(ext - cipher - 8));
+	put16(cipher + 8, (size_t)(ext - cipher - 10));
 	m[RECORD_HEAD] = CLIENT_HELLO;
 	m[RECORD_HEAD + 1] = 0;
 	put16(m + RECORD_HEAD + 2, (size_t)(ext - p));
 	put16(m + 3, (size_t)(ext - m - RECORD_HEAD));
-	SHA384_Update(&t->transcript, m + RECORD_HEAD, (size_t)(ext - m - RECORD_HEAD));
+	t->flight_len = (size_t)(ext - m - RECORD_HEAD);
+	memcpy(t->flight, m + RECORD_HEAD, t->flight_len);
 	t->state = WAIT_HELLO;
 	return send_wire(t, m, (size_t)(ext - m));
 }
 
-static void
-transcript_now(const struct fast_tls *t, uint8_t out[HASH])
-{
-	SHA512_CTX c = t->transcript;
-
-	SHA384_Final(out, &c);
-}
-
-/* The server's key share, or NULL when it chose anything we did not offer. */
+/* The server's key share and the suite it chose, or NULL when it chose anything we did not offer. */
 static const uint8_t *
-find_share(const uint8_t *m, size_t len)
+find_share(const uint8_t *m, size_t len, const struct fast_suite **suite)
 {
-	static const uint8_t chosen[] = { 0x13, 0x02, 0 };
 	const uint8_t *p = m + 4 + 2 + 32 + 1 + SESSION_ID, *end = m + len;
 
-	if (end - p < 5 || m[0] != SERVER_HELLO || p[-1 - SESSION_ID] != SESSION_ID || memcmp(p, chosen, sizeof(chosen)) != 0)
+	if (end - p < 5 || m[0] != SERVER_HELLO || p[-1 - SESSION_ID] != SESSION_ID || p[2] != 0)
+		return NULL;
+	*suite = fast_suite_find((uint16_t)(p[0] << 8 | p[1]));
+	if (!*suite)
 		return NULL;
 	for (p += 5; p + 4 <= end;) {
 		size_t n = (size_t)p[2] << 8 | p[3];
@@ -192,19 +191,19 @@ find_share(const uint8_t *m, size_t len)
 static int
 take_hello(struct fast_tls *t, const uint8_t *m, size_t len)
 {
-	const uint8_t *share = find_share(m, len);
-	uint8_t hash[HASH];
+	const uint8_t *share = find_share(m, len, &t->suite);
+	uint8_t hash[HASH_MAX];
 
 	if (!share)
 		return broken(t, "not a ServerHello for what was offered");
-	SHA384_Update(&t->transcript, m, len);
-	transcript_now(t, hash);
-	if (fast_keys_handshake(share, hash, t->secret, t->client, t->server) < 0)
+	fast_hash_begin(&t->transcript, t->suite);
+	fast_hash_add(&t->transcript, t->flight, t->flight_len);
+	t->flight_len = 0;
+	fast_hash_add(&t->transcript, m, len);
+	fast_hash_now(&t->transcript, hash);
+	if (fast_keys_handshake(t->suite, share, hash, t->secret, t->client, t->server) < 0)
 		return broken(t, "key share");
-	fast_keys_set(&t->in, t->server, 0);
-	t->flight = malloc(FLIGHT_MAX);
-	if (!t->flight)
-		util_die("malloc");
+	fast_keys_set(&t->in, t->suite, t->server, 0);
 	t->state = WAIT_FINISHED;
 	return 1;
 }
@@ -214,22 +213,24 @@ static int
 take_finished(struct fast_tls *t, const uint8_t *m, size_t len)
 {
 	static const uint8_t ccs[] = { CHANGE_CIPHER_SPEC, 3, 3, 0, 1, 1 };
-	uint8_t hash[HASH], proof[4 + HASH] = { FINISHED, 0, 0, HASH }, wire[128], client[HASH], server[HASH];
+	size_t hash_len = fast_suite_hash_len(t->suite);
+	uint8_t hash[HASH_MAX], proof[4 + HASH_MAX] = { FINISHED, 0, 0, (uint8_t)hash_len }, wire[128];
+	uint8_t client[HASH_MAX], server[HASH_MAX];
 
-	transcript_now(t, hash);
-	fast_keys_finished(t->server, hash, proof + 4);
-	if (len != sizeof(proof) || memcmp(m, proof, len) != 0)
+	fast_hash_now(&t->transcript, hash);
+	fast_keys_finished(t->suite, t->server, hash, proof + 4);
+	if (len != 4 + hash_len || memcmp(m, proof, len) != 0)
 		return broken(t, "the server's Finished is wrong");
-	SHA384_Update(&t->transcript, m, len);
-	transcript_now(t, hash);
-	fast_keys_finished(t->client, hash, proof + 4);
-	fast_keys_set(&t->out, t->client, 1);
+	fast_hash_add(&t->transcript, m, len);
+	fast_hash_now(&t->transcript, hash);
+	fast_keys_finished(t->suite, t->client, hash, proof + 4);
+	fast_keys_set(&t->out, t->suite, t->client, 1);
 	memcpy(wire, ccs, sizeof(ccs));
-	if (send_wire(t, wire, sizeof(ccs) + fast_keys_seal(&t->out, HANDSHAKE, proof, sizeof(proof), wire + sizeof(ccs))) < 0)
+	if (send_wire(t, wire, sizeof(ccs) + fast_keys_seal(&t->out, HANDSHAKE, proof, len, wire + sizeof(ccs))) < 0)
 		return -1;
-	fast_keys_application(t->secret, hash, client, server);
-	fast_keys_set(&t->out, client, 1);
-	fast_keys_set(&t->in, server, 0);
+	fast_keys_application(t->suite, t->secret, hash, client, server);
+	fast_keys_set(&t->out, t->suite, client, 1);
+	fast_keys_set(&t->in, t->suite, server, 0);
 	free(t->flight);
 	t->flight = NULL;
 	t->state = OPEN;
@@ -255,7 +256,7 @@ take_flight(struct fast_tls *t, const uint8_t *data, size_t len)
 			return broken(t, "the server asks for a certificate");
 		if (m[0] == FINISHED)
 			return take_finished(t, m, n);
-		SHA384_Update(&t->transcript, m, n);
+		fast_hash_add(&t->transcript, m, n);
 	}
 	t->flight_len -= at;
 	memmove(t->flight, t->flight + at, t->flight_len);

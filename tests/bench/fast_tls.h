@@ -2,7 +2,8 @@
 /*
  * fast_tls: a TLS 1.3 client that does what a generator needs and no more, at about a fifth of what a library's
  * client costs, so that the server under test is the narrow place and not the generator.  It verifies no
- * certificate, uses one key share for all connections and can do X25519 and TLS_AES_256_GCM_SHA384 only:
+ * certificate, uses one key share for all connections and can do X25519 and the two AES suites only, which it
+ * offers in OpenSSL's order, as Postfix and Exim do (AES-256 first; a server may prefer AES-128):
  * THIS IS A BENCHMARK'S TOOL AND PROTECTS NOTHING.  To the server its handshakes cost what any client's do.
  */
 #ifndef DANELAW_BENCH_FAST_TLS_H

@@ -327,7 +327,7 @@ static void on_wake(struct leg *leg)
 		return;
 	}
 	run(d);
-	leg_settle(leg, d->state != CLOSING, RING_ROOM_COMMAND);
+	leg_settle(leg, d->state != CLOSING, RING_COMMAND_BYTES);
 }
 
 /* 0, or negative: no socket for now. */
@@ -359,7 +359,7 @@ static void expire(struct dialler *a)
 			finish(d);
 		else
 			timed_out(d);
-		leg_settle(&d->leg, false, RING_ROOM_COMMAND);
+		leg_settle(&d->leg, false, RING_COMMAND_BYTES);
 	}
 }
 

@@ -94,7 +94,7 @@ static void on_wake(struct leg *leg)
 	if (p->state == PROBE_QUITTING)
 		see_quit(p);
 	if (p->state != PROBE_RESTING)
-		leg_settle(&p->leg, p->state != PROBE_CLOSING, RING_ROOM_COMMAND);
+		leg_settle(&p->leg, p->state != PROBE_CLOSING, RING_COMMAND_BYTES);
 }
 
 static void begin(struct probe *p)

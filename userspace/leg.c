@@ -383,7 +383,7 @@ static void keep_rest(struct leg *leg)
 	}
 }
 
-void leg_settle(struct leg *leg, bool want_input, enum ring_room room)
+void leg_settle(struct leg *leg, bool want_input, size_t most)
 {
 	keep_rest(leg);
 	if (!usable(leg))
@@ -398,7 +398,7 @@ void leg_settle(struct leg *leg, bool want_input, enum ring_room room)
 		return;
 	}
 	leg->ready = false;
-	ring_recv(leg->io->ring, &leg->sock, room);
+	ring_recv(leg->io->ring, &leg->sock, most);
 }
 
 size_t leg_bytes_held(const struct leg *leg)

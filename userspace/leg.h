@@ -105,8 +105,8 @@ static inline size_t leg_unsent(const struct leg *leg) { return leg->out.len; }
 void leg_start_tls(struct leg *leg, struct tls *tls);
 enum tls_result leg_handshake(struct leg *leg);
 
-/* At the end of each run of the owner: keeps what was left, sends what was queued, reads on if want_input. */
-void leg_settle(struct leg *leg, bool want_input, enum ring_room room);
+/* At the end of each run of the owner: keeps what was left, sends what was queued, reads on if want_input, most bytes. */
+void leg_settle(struct leg *leg, bool want_input, size_t most);
 /* Our half is over: close_notify and FIN once all is sent. */
 void leg_finish(struct leg *leg);
 /*

@@ -73,6 +73,13 @@ bool relay_full(const struct relay *r, unsigned pipelined)
 	return r->count >= (one_at_a_time(r) ? 1 : pipelined);
 }
 
+size_t relay_room(const struct relay *r, const struct leg *to)
+{
+	size_t unsent = leg_unsent(to), left = r->set->buffer > unsent ? r->set->buffer - unsent : 0;
+
+	return left < RING_COMMAND_BYTES ? RING_COMMAND_BYTES : left > RING_BODY_BYTES ? RING_BODY_BYTES : left;
+}
+
 bool relay_final_owed(const struct relay *r)
 {
 	for (unsigned i = 0; i < r->count; i++)

@@ -101,6 +101,11 @@ void relay_abandon(struct relay *r);
 
 /* No more commands now: a slot, or room for output, is lacking, or a sealing command is outstanding. */
 bool relay_full(const struct relay *r, unsigned pipelined);
+/*
+ * Bytes that a receive may bring which are to go to that leg: what relay-buffer leaves, and not so few that a peer with a
+ * small window makes us receive crumbs.
+ */
+size_t relay_room(const struct relay *r, const struct leg *to);
 
 enum relay_event {
 	RELAY_NOTHING,	  /* no whole line is at hand, or its turn has not come */

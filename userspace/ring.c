@@ -52,7 +52,7 @@ static int trial_run(struct ring *r, struct trial t[2])
 	const struct iovec iov[2] = { { ping, 2 }, { ping + 2, 2 } };
 	int err = 0;
 
-	ring_recv(r, &t[0].s, RING_ROOM_COMMAND);
+	ring_recv(r, &t[0].s, RING_COMMAND_BYTES);
 	ring_send(r, &t[1].s, iov, 2);
 	for (int i = 0; i < 8 && !err && !t[0].error && !t[1].error && !(t[0].received && t[1].sent); i++)
 		err = ring_run(r, 250);
@@ -213,9 +213,10 @@ void ring_accept_stop(struct ring *r, struct ring_socket *s)
 	r->ops->accept_stop(r, s);
 }
 
-void ring_recv(struct ring *r, struct ring_socket *s, enum ring_room room)
+void ring_recv(struct ring *r, struct ring_socket *s, size_t most)
 {
-	s->room = (uint8_t)room;
+	assert(most >= 1 && most <= RING_BODY_BYTES);
+	s->most = (uint32_t)most;
 	start(r, s, RING_RECV);
 }
 

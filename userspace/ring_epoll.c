@@ -206,8 +206,8 @@ static void try_send(struct twin *t, struct ring_socket *s)
 
 static void try_recv(struct twin *t, struct ring_socket *s)
 {
-	const size_t room = s->room == RING_ROOM_BODY ? RING_BODY_BYTES : RING_COMMAND_BYTES;
-	ssize_t n = recv(s->fd, t->scratch, room, 0);
+	const size_t most = s->most;
+	ssize_t n = recv(s->fd, t->scratch, most, 0);
 
 	if (n < 0 && errno == EINTR)
 		return;
@@ -220,7 +220,7 @@ static void try_recv(struct twin *t, struct ring_socket *s)
 		return;
 	}
 	/* Short means drained (epoll(7), edge-triggered); not so when a FIN waits behind the bytes. */
-	if ((size_t)n < room && !(s->state & STATE_END))
+	if ((size_t)n < most && !(s->state & STATE_END))
 		s->state &= (uint8_t)~STATE_IN;
 	s->busy &= (uint8_t)~(1u << RING_RECV);
 	s->on->received(s, t->scratch, (size_t)n);

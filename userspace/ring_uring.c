@@ -6,7 +6,7 @@
  * kernel's deferred task work.  Handlers never cause a submission of their own; an operation that finds the
  * submission queue full, or no buffer, is parked on a list and tried in the next turn.
  *
- * Receives are single-shot and pick a buffer only when data is there (buffer rings, one a room); a buffer is
+ * Receives are single-shot and pick a buffer only when data is there (buffer rings, one for small and one for large); a buffer is
  * back before the next completion is looked at, so buffers are bounded by one turn and not by sockets.  The
  * rings start short and grow when they run dry: they are used in rotation, and a short one stays in the cache.
  *
@@ -34,8 +34,9 @@ _Static_assert(_Alignof(struct ring_socket) >= 8, "the low bits of a socket's ad
 
 enum { STATE_MORE = RING_STATE_OWN }; /* the last receive left something in the socket */
 
-#define GROUPS 2 /* one buffer group for each enum ring_room; its number is the room */
-#define FIRST_BYTES (128 * 1024) /* a group's buffers at the start */
+/* Buffer groups, by what a receive may bring. */
+enum { COMMANDS, BODIES, GROUPS };
+#define FIRST_BYTES (128 * 1024) /* a group's buffers at the start, at least one */
 
 struct group {
 	struct io_uring_buf_ring *ring;
@@ -76,6 +77,11 @@ static struct ring_socket *decode(uint64_t user_data, unsigned *op)
 	return (struct ring_socket *)(uintptr_t)(user_data & ~(uint64_t)7);
 }
 
+static unsigned group_of(const struct ring_socket *s)
+{
+	return s->most > RING_COMMAND_BYTES ? BODIES : COMMANDS;
+}
+
 static void park(struct uring *u, struct ring_socket *s, unsigned op)
 {
 	s->parked |= (uint8_t)(1u << op);
@@ -97,9 +103,9 @@ static void prepare_send(struct uring *u, struct ring_socket *s, struct io_uring
 
 static void prepare_recv(struct ring_socket *s, struct io_uring_sqe *sqe)
 {
-	io_uring_prep_recv(sqe, s->fd, NULL, 0, 0);
+	io_uring_prep_recv(sqe, s->fd, NULL, s->most, 0);
 	sqe->flags |= IOSQE_BUFFER_SELECT;
-	sqe->buf_group = s->room;
+	sqe->buf_group = (__u16)group_of(s);
 	/* Peers take turns in SMTP: when a receive is armed there is rarely something to receive. */
 	if (!(s->state & STATE_MORE))
 		sqe->ioprio = IORING_RECVSEND_POLL_FIRST;
@@ -229,7 +235,7 @@ static void buffer_back(struct group *g, unsigned id)
 
 static void starve(struct uring *u, struct ring_socket *s)
 {
-	struct group *g = &u->group[s->room];
+	struct group *g = &u->group[group_of(s)];
 
 	if (g->given == g->count)
 		++*u->base.starved;
@@ -266,8 +272,8 @@ static void unpark(struct uring *u)
 				continue;
 			if (op != RING_RECV)
 				put(u, s, op);
-			else if (room[s->room])
-				room[s->room]--, put(u, s, op);
+			else if (room[group_of(s)])
+				room[group_of(s)]--, put(u, s, op);
 			else
 				park(u, s, op);
 		}
@@ -312,7 +318,7 @@ static void done_accept(struct uring *u, struct ring_socket *s, int res, bool mo
 
 static void done_recv(struct uring *u, struct ring_socket *s, int res, unsigned flags)
 {
-	struct group *g = &u->group[s->room];
+	struct group *g = &u->group[group_of(s)];
 	unsigned id = flags >> IORING_CQE_BUFFER_SHIFT;
 
 	if (flags & IORING_CQE_F_SOCK_NONEMPTY)
@@ -399,7 +405,7 @@ static void complete(struct uring *u, const struct io_uring_cqe *c)
 	if (!s)
 		return; /* a cancellation that found nothing: its operation ended by itself */
 	if (c->flags & IORING_CQE_F_BUFFER)
-		g = &u->group[s->room]; /* now: the handler may ask for another room, or free the socket's owner */
+		g = &u->group[group_of(s)]; /* now: the handler may ask for a receive of another size, or free the socket's owner */
 	if (op == OP_CLOSE)
 		done_close(u, s);
 	else if (op == RING_ACCEPT)
@@ -476,9 +482,9 @@ static void *pages(size_t len)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-static int group_init(struct uring *u, int room, unsigned want, unsigned size)
+static int group_init(struct uring *u, int id, unsigned want, unsigned size)
 {
-	struct group *g = &u->group[room];
+	struct group *g = &u->group[id];
 	struct io_uring_buf_reg reg = { 0 };
 	int err;
 
@@ -491,12 +497,12 @@ static int group_init(struct uring *u, int room, unsigned want, unsigned size)
 		return -ENOMEM;
 	reg.ring_addr = (unsigned long)g->ring;
 	reg.ring_entries = g->count;
-	reg.bgid = (__u16)room;
+	reg.bgid = (__u16)id;
 	err = io_uring_register_buf_ring(&u->ring, &reg, 0);
 	if (err)
 		return err;
 	io_uring_buf_ring_init(g->ring);
-	group_grow(g, FIRST_BYTES / size);
+	group_grow(g, FIRST_BYTES > size ? FIRST_BYTES / size : 1);
 	return 0;
 }
 
@@ -572,9 +578,9 @@ static int set_up(struct uring *u, const struct ring_settings *set, const char *
 	io_uring_register_ring_fd(&u->ring);
 	io_uring_ring_dontfork(&u->ring);
 	*step = "io_uring buffer rings";
-	err = group_init(u, RING_ROOM_COMMAND, set->command_buffers ? set->command_buffers : 1024, RING_COMMAND_BYTES);
+	err = group_init(u, COMMANDS, set->command_buffers ? set->command_buffers : 1024, RING_COMMAND_BYTES);
 	if (!err)
-		err = group_init(u, RING_ROOM_BODY, set->body_buffers ? set->body_buffers : 64, RING_BODY_BYTES);
+		err = group_init(u, BODIES, set->body_buffers ? set->body_buffers : 64, RING_BODY_BYTES);
 	if (err)
 		return err;
 	*step = "io_uring restrictions";

@@ -367,8 +367,8 @@ void session_run(struct session *s)
 		leg_settle(&s->backend, s->want_backend, session_pass_room(s, &s->backend));
 		return;
 	}
-	leg_settle(&s->client, s->want_client, body ? RING_ROOM_BODY : RING_ROOM_COMMAND);
-	leg_settle(&s->backend, s->want_backend, RING_ROOM_COMMAND);
+	leg_settle(&s->client, s->want_client, body ? relay_room(&s->relay, &s->backend) : RING_COMMAND_BYTES);
+	leg_settle(&s->backend, s->want_backend, RING_COMMAND_BYTES);
 }
 
 void session_drain(struct session_env *env)

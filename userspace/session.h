@@ -266,7 +266,7 @@ bool session_splices(const struct session *s);
 /* From here on nothing is parsed; false: no memory. */
 bool session_pass_begin(struct session *s);
 enum step_result session_pass(struct session *s); /* STEP_PASS */
-enum ring_room session_pass_room(const struct session *s, const struct leg *from);
+size_t session_pass_room(const struct session *s, const struct leg *from); /* bytes that its next receive may bring */
 void session_pass_farewell(struct session *s);
 void session_pass_end(struct session *s); /* frees; also of a session that was not passed */
 void session_pass_count(const struct session *s); /* the same */

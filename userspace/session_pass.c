@@ -261,11 +261,11 @@ enum step_result session_pass(struct session *s)
 }
 
 /* Big receives for what has proved to be big. */
-enum ring_room session_pass_room(const struct session *s, const struct leg *from)
+size_t session_pass_room(const struct session *s, const struct leg *from)
 {
 	const struct pass_way *w = from == &s->client ? &s->pass->up : &s->pass->down;
 
-	return w->run > RING_COMMAND_BYTES ? RING_ROOM_BODY : RING_ROOM_COMMAND;
+	return w->run > RING_COMMAND_BYTES ? relay_room(&s->relay, w->pump.to) : RING_COMMAND_BYTES;
 }
 
 /*

@@ -155,10 +155,11 @@ void ring_accept_stop(struct ring *r, struct ring_socket *s)
 	s->busy &= (uint8_t)~(1u << RING_ACCEPT);
 }
 
-void ring_recv(struct ring *r, struct ring_socket *s, enum ring_room room)
+void ring_recv(struct ring *r, struct ring_socket *s, size_t most)
 {
+	assert(most >= 1 && most <= RING_BODY_BYTES);
 	start(s, RING_RECV);
-	s->room = (uint8_t)room;
+	s->most = (uint32_t)most;
 }
 
 static void send_pieces(struct ring *r, struct ring_socket *s, const struct iovec *iov, int count, bool last)
@@ -421,7 +422,7 @@ static size_t say_next(struct fake_peer *p, uint8_t *data, size_t max)
 
 static void run_recv(struct ring *r, struct fake_peer *p)
 {
-	const size_t room = p->socket->room == RING_ROOM_BODY ? RING_BODY_BYTES : RING_COMMAND_BYTES;
+	const size_t most = p->socket->most;
 	struct fake_segment *g = p->head;
 	uint8_t *data;
 	size_t len;
@@ -432,7 +433,7 @@ static void run_recv(struct ring *r, struct fake_peer *p)
 		p->socket->on->failed(p->socket, RING_RECV, ECONNRESET);
 		return;
 	}
-	len = g->len - g->done < room ? g->len - g->done : room;
+	len = g->len - g->done < most ? g->len - g->done : most;
 	data = len ? malloc(len) : NULL; /* no more of it than there is: ASan sees who reads on */
 	assert(data || !len);
 	len = say_next(p, data, len);

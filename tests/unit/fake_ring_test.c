@@ -53,13 +53,13 @@ static void sent(struct ring_socket *s, size_t len)
 	if (e->off < e->len)
 		send_rest(e);
 	else
-		ring_recv(ring, s, RING_ROOM_COMMAND);
+		ring_recv(ring, s, RING_COMMAND_BYTES);
 }
 
 static void connected(struct ring_socket *s)
 {
 	((struct echo *)s)->connected++;
-	ring_recv(ring, s, RING_ROOM_COMMAND);
+	ring_recv(ring, s, RING_COMMAND_BYTES);
 }
 
 static void accepted(struct ring_socket *s, int fd)
@@ -128,7 +128,7 @@ static void echoes_in_short_sends(void **state)
 
 	ring_adopt(ring, &e->s, 7);
 	p = fake_peer(ring, &e->s);
-	ring_recv(ring, &e->s, RING_ROOM_COMMAND);
+	ring_recv(ring, &e->s, RING_COMMAND_BYTES);
 	fake_say_text(p, "EHLO");
 	fake_say_text(p, " a\r\n");
 	assert_string_equal((char *)p->got, ""); /* nothing before ring_run() */
@@ -158,7 +158,7 @@ static void a_receive_brings_no_more_than_its_room(void **state)
 
 	memset(big, 'x', sizeof(big));
 	ring_adopt(ring, &e->s, 7);
-	ring_recv(ring, &e->s, RING_ROOM_COMMAND);
+	ring_recv(ring, &e->s, RING_COMMAND_BYTES);
 	fake_say(fake_peer_last(ring), big, sizeof(big));
 	fake_settle(ring);
 	assert_int_equal(e->received, 2);

@@ -35,7 +35,7 @@ enum { NO_RECV = 1, ECHO = 2, CLOSE_ON_DATA = 4, CLOSE_ON_SENT = 8, STOP_ON_ACCE
 struct end {
 	struct ring_socket s;
 	unsigned flags;
-	enum ring_room room;
+	size_t most; /* 0: RING_COMMAND_BYTES */
 	int pieces;	 /* iovecs a send, 1..4 */
 	size_t in, out;	 /* bytes received, sent; both streams carry pattern() from 0 */
 	size_t left;	 /* bytes to send */
@@ -106,7 +106,7 @@ static void received(struct ring_socket *s, const uint8_t *data, size_t len)
 	struct end *e = called(s);
 
 	e->receives++;
-	assert_true(len <= (s->room == RING_ROOM_BODY ? RING_BODY_BYTES : RING_COMMAND_BYTES));
+	assert_true(len <= s->most);
 	if (len == 0) {
 		e->fins++;
 		return;
@@ -121,7 +121,7 @@ static void received(struct ring_socket *s, const uint8_t *data, size_t len)
 	if (e->flags & ECHO)
 		say(e, len);
 	if (!(e->flags & NO_RECV))
-		ring_recv(ring, s, e->room);
+		ring_recv(ring, s, e->most ? e->most : RING_COMMAND_BYTES);
 }
 
 static void sent(struct ring_socket *s, size_t len)
@@ -302,7 +302,7 @@ static void pair(struct end **a, struct end **b, unsigned flags_a, unsigned flag
 		struct end *e = i ? *b : *a;
 
 		if (!(e->flags & NO_RECV))
-			ring_recv(ring, &e->s, RING_ROOM_COMMAND);
+			ring_recv(ring, &e->s, RING_COMMAND_BYTES);
 	}
 }
 
@@ -351,8 +351,8 @@ static void big_transfer_waits_for_its_reader(void)
 	assert_true(a->out < STREAM / 2); /* what the kernel's buffers hold, no more */
 	assert_true(ring_busy(&a->s, RING_SEND));
 	b->flags = 0;
-	b->room = RING_ROOM_BODY;
-	ring_recv(ring, &b->s, RING_ROOM_BODY);
+	b->most = RING_BODY_BYTES;
+	ring_recv(ring, &b->s, RING_BODY_BYTES);
 	until(b->in == STREAM);
 	until(a->left == 0);
 	end_free(a);
@@ -371,11 +371,31 @@ static void sending_alone(void)
 	quiet();
 	assert_true(b->out < STREAM / 2);
 	a->flags = 0;
-	a->room = RING_ROOM_BODY;
-	ring_recv(ring, &a->s, RING_ROOM_BODY);
+	a->most = RING_BODY_BYTES;
+	ring_recv(ring, &a->s, RING_BODY_BYTES);
 	until(a->in == STREAM);
 	end_free(a);
 	end_free(b);
+}
+
+/* A receive brings no more than was asked, whatever waits (received() looks), and the rest is for the next. */
+static void receives_are_bounded(void)
+{
+	static const size_t asked[] = { 1, 10, RING_COMMAND_BYTES - 1, RING_COMMAND_BYTES + 1, 100000 };
+	struct end *a, *b;
+
+	for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+		pair(&a, &b, NO_RECV, NO_RECV);
+		say(a, 3 * asked[i]);
+		until(a->left == 0);
+		b->flags = 0;
+		b->most = asked[i];
+		ring_recv(ring, &b->s, asked[i]);
+		until(b->in == 3 * asked[i]);
+		assert_true(b->receives >= 3);
+		end_free(a);
+		end_free(b);
+	}
 }
 
 static void both_ways_at_once(void)
@@ -383,7 +403,7 @@ static void both_ways_at_once(void)
 	struct end *a, *b;
 
 	pair(&a, &b, 0, 0);
-	a->room = b->room = RING_ROOM_BODY;
+	a->most = b->most = RING_BODY_BYTES;
 	say(a, 4 << 20);
 	say(b, 4 << 20);
 	until(a->in == 4 << 20 && b->in == 4 << 20);
@@ -450,7 +470,7 @@ static void half_close(void)
 	assert_int_equal(b->in, 10);
 	say(b, 20);
 	until(a->in == 20);
-	ring_recv(ring, &b->s, RING_ROOM_COMMAND); /* a FIN stays */
+	ring_recv(ring, &b->s, RING_COMMAND_BYTES); /* a FIN stays */
 	until(b->fins == 2);
 	end_free(b);
 	until(a->fins == 1);
@@ -610,7 +630,7 @@ static void no_descriptor_leaks(void)
 		for (int i = 0; i < 50; i++) {
 			b[i] = end_new(0);
 			ring_adopt(ring, &b[i]->s, l->fds[(made - 50 + (unsigned)i) % 64]);
-			ring_recv(ring, &b[i]->s, RING_ROOM_COMMAND);
+			ring_recv(ring, &b[i]->s, RING_COMMAND_BYTES);
 			ring_close(ring, &b[i]->s, i % 3 == 0);
 			ring_close(ring, &a[i]->s, i % 5 == 0);
 		}
@@ -761,7 +781,7 @@ static void few_buffers_serve_many(void)
 	}
 	for (int i = 0; i < MANY; i++) {
 		b[i]->flags = 0;
-		ring_recv(ring, &b[i]->s, b[i]->room = i % 2 ? RING_ROOM_BODY : RING_ROOM_COMMAND);
+		ring_recv(ring, &b[i]->s, b[i]->most = i % 2 ? RING_BODY_BYTES : RING_COMMAND_BYTES);
 	}
 	ring_close(ring, &b[MANY / 2]->s, false); /* one may go while it waits */
 	for (int i = 0; i < MANY; i++)
@@ -782,8 +802,8 @@ static void few_submissions_serve_many(void)
 	for (int i = 0; i < MANY; i++)
 		pair(&a[i], &b[i], NO_RECV, NO_RECV);
 	for (int i = 0; i < MANY; i++) {
-		ring_recv(ring, &a[i]->s, RING_ROOM_COMMAND);
-		ring_recv(ring, &b[i]->s, RING_ROOM_COMMAND);
+		ring_recv(ring, &a[i]->s, RING_COMMAND_BYTES);
+		ring_recv(ring, &b[i]->s, RING_COMMAND_BYTES);
 		a[i]->flags = 0;
 		b[i]->flags = ECHO;
 	}
@@ -823,7 +843,7 @@ static void stop_what_is_still_queued(void)
 		pair(&a[i], &b[i], NO_RECV, NO_RECV);
 	l = listener_new(0, 16, &at);
 	for (int i = 0; i < MANY; i++) {
-		ring_recv(ring, &a[i]->s, RING_ROOM_COMMAND);
+		ring_recv(ring, &a[i]->s, RING_COMMAND_BYTES);
 		say(a[i], 10);
 	}
 	ring_accept(ring, &l->s);
@@ -898,7 +918,7 @@ static void await_input(void)
 	assert_int_equal(b->wakes, 2);
 	say(a, 10);
 	until(b->wakes == 3);
-	ring_recv(ring, &b->s, RING_ROOM_COMMAND); /* its kin by completion finds what is there */
+	ring_recv(ring, &b->s, RING_COMMAND_BYTES); /* its kin by completion finds what is there */
 	b->in = 100;
 	until(b->in == 110);
 	ring_await_input(ring, &b->s);
@@ -931,8 +951,8 @@ static void await_room(void)
 	quiet();
 	assert_int_equal(b->rooms, 1);
 	a->flags = 0;
-	a->room = RING_ROOM_BODY;
-	ring_recv(ring, &a->s, RING_ROOM_BODY);
+	a->most = RING_BODY_BYTES;
+	ring_recv(ring, &a->s, RING_BODY_BYTES);
 	until(b->rooms == 2);
 	until(a->in == put);
 	ring_await_room(ring, &b->s); /* both at once, and closed with both in flight */
@@ -1028,6 +1048,7 @@ static const struct row rows[] = {
 	{ .name = "echo", .run = echo },
 	{ .name = "big transfer waits for its reader", .run = big_transfer_waits_for_its_reader },
 	{ .name = "sending alone", .run = sending_alone },
+	{ .name = "receives are bounded", .run = receives_are_bounded },
 	{ .name = "both ways at once", .run = both_ways_at_once },
 	{ .name = "half-close", .run = half_close },
 	{ .name = "the last bytes carry the FIN", .run = last_carries_fin },

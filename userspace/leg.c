@@ -428,6 +428,12 @@ bool leg_can_drain(const struct leg *leg)
 	return leg_is_bare(leg) && sends_nothing(leg);
 }
 
+/* A failure of the connection, told once, is not to be asked about again; others are records that are no data. */
+static bool is_control(const struct leg *leg, int error)
+{
+	return leg->kernel && error != ECONNRESET && error != ETIMEDOUT && error != EPIPE;
+}
+
 /* What came is no application data. */
 static void take_control(struct leg *leg)
 {
@@ -498,7 +504,7 @@ size_t leg_fill(struct leg *leg, struct splice_pipe *pipe, size_t max)
 		take_fin(leg);
 		leg->eof = leg->fin_seen;
 	} else if (n != -EAGAIN) {
-		if (leg->kernel)
+		if (is_control(leg, (int)-n))
 			take_control(leg);
 		else
 			set_error(leg, (int)-n);
@@ -562,7 +568,7 @@ static void on_failed(struct ring_socket *s, enum ring_op op, int error)
 {
 	struct leg *leg = leg_of(s);
 
-	if (leg->kernel && op == RING_RECV && error != ECONNRESET && error != ETIMEDOUT)
+	if (op == RING_RECV && is_control(leg, error))
 		take_control(leg);
 	else if (op == RING_SEND)
 		lose(leg, error);

@@ -12,7 +12,7 @@ SESSIONS=${SESSIONS:-20}
 ENDS=${ENDS:-5} # sessions that end so and so
 LARGE=${LARGE:-2000000}
 PAIRS=${PAIRS:--:- 1.2:- 1.3:- -:tls 1.2:tls 1.3:tls} # of legs: the client's TLS, and the backend's
-BDAT_PAIRS=${BDAT_PAIRS:-$PAIRS}
+BDAT_PAIRS=${BDAT_PAIRS:-$PAIRS} # in both "epoll/1.2:-" is one for this ring only
 KTLS=${KTLS:-off}
 . "$(dirname "$0")/alone.sh"
 alone "$@"
@@ -161,11 +161,23 @@ tls_ends()
 
 stat_of() { awk -v name="$1" '$1 == name { print $2 }' /proc/net/tls_stat; }
 
+# pairs_of IO LIST
+pairs_of()
+{
+	local p
+	for p in $2; do
+		case $p in
+		*/*) [ "${p%/*}" != "$1" ] || echo "${p#*/}" ;;
+		*) echo "$p" ;;
+		esac
+	done
+}
+
 # every_way: all that one danelawd has to show
 every_way()
 {
 	local io=$1 pair client backend what opts piped kind
-	for pair in $PAIRS; do
+	for pair in $(pairs_of $io "$PAIRS"); do
 		client=${pair%:*} backend=${pair#*:}
 		opts=$(with_tls $client $backend)
 		what="$io, client ${client/#-/plain}, backend ${backend/#-/plain}"
@@ -236,7 +248,7 @@ stalls()
 chunks()
 {
 	local io=$1 pair client backend opts what kind RELAY=guard pushed
-	for pair in $BDAT_PAIRS; do
+	for pair in $(pairs_of $io "$BDAT_PAIRS"); do
 		client=${pair%:*} backend=${pair#*:}
 		opts="-B $(with_tls $client $backend 2535)"
 		what="$io, BDAT, client ${client/#-/plain}, backend ${backend/#-/plain}"

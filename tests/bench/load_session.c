@@ -143,6 +143,17 @@ session_free(struct session *s)
 	free(s);
 }
 
+/* A copy: OpenSSL lets a client use a TLS 1.3 ticket once, and a server that still likes it (Postfix) sends no new one. */
+static void
+resume(SSL *ssl, SSL_SESSION *ticket)
+{
+	SSL_SESSION *copy = SSL_SESSION_dup(ticket);
+
+	if (!copy || SSL_set_session(ssl, copy) != 1)
+		util_die("ticket");
+	SSL_SESSION_free(copy);
+}
+
 int
 session_keep_ticket(SSL *ssl, SSL_SESSION *ticket)
 {
@@ -282,7 +293,7 @@ tls_new(struct session *s)
 	if (s->plan->sni)
 		SSL_set_tlsext_host_name(ssl, s->plan->sni);
 	if (s->plan->resume && *s->ticket)
-		SSL_set_session(ssl, *s->ticket);
+		resume(ssl, *s->ticket);
 	return ssl;
 }
 

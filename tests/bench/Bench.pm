@@ -226,7 +226,16 @@ sub new {
 }
 
 sub ready { my ($self) = @_; my $out = $self->{out}; return (<$out> // '') eq "ready\n" }
-sub go { my ($self) = @_; $self->say_line; my $out = $self->{out}; return Bench::pairs(scalar <$out>) }
+# Until the sessions are over; meanwhile is called every 20 ms.
+sub go {
+	my ($self, $meanwhile) = @_;
+	my ($out, $waiting) = ($self->{out}, '');
+	$self->say_line;
+	vec($waiting, fileno $out, 1) = 1;
+	if ($meanwhile) { $meanwhile->() until select(my $ready = $waiting, undef, undef, 0.02) }
+	return Bench::pairs(scalar <$out>);
+}
+
 sub holding { my ($self) = @_; my $out = $self->{out}; return (<$out> // '') =~ /^holding (\d+)/ ? $1 : 0 }
 sub next { my ($self) = @_; $self->say_line }
 

@@ -40,6 +40,11 @@ sub cell {
 	return defined $value ? sprintf($format, $value) : '-';
 }
 
+sub megabytes {
+	my ($octets) = @_;
+	return defined $octets ? $octets / 1e6 : undef;
+}
+
 sub distinct {
 	my ($self, $field) = @_;
 	my %seen;
@@ -48,8 +53,8 @@ sub distinct {
 
 sub table {
 	my ($self, $rounds, $cpus) = @_;
-	my $row = "%-11s %-14s %10s %8s %8s %9s %8s %8s %9s %7s\n";
-	printf $row, 'case', 'subject', 'CPU µs', '/ nginx', '/ floor', 'sess/s', 'p50 ms', 'p99 ms', 'syscalls', 'B idle';
+	my $row = "%-11s %-14s %10s %8s %8s %9s %8s %8s %9s %7s %7s\n";
+	printf $row, 'case', 'subject', 'CPU µs', '/ nginx', '/ floor', 'sess/s', 'p50 ms', 'p99 ms', 'syscalls', 'MB peak', 'B idle';
 	for my $case ($self->distinct('case')) {
 		my ($nginx, $floor) = map { $self->value($case, $_, 'cpu_us_per_session') } 'nginx', 'openssl';
 		my $idle_nginx = $self->value($case, 'nginx', 'idle_bytes_per_session');
@@ -61,7 +66,7 @@ sub table {
 			printf $row, $case, $subject, cell('%.1f', $cpu), cell('%.2f', $over || undef),
 			    cell('%.2f', defined $cpu && $floor ? $cpu / $floor : undef), cell('%.0f', $v->('sessions_per_s')),
 			    cell('%.2f', $v->('latency_p50_ms')), cell('%.2f', $v->('latency_p99_ms')),
-			    cell('%.1f', $v->('syscalls_per_session')), cell('%.0f', $idle);
+			    cell('%.1f', $v->('syscalls_per_session')), cell('%.1f', megabytes($v->('peak_memory_bytes'))), cell('%.0f', $idle);
 		}
 	}
 	print "medians of $rounds rounds; ratios from the same rounds; docs/performance.md says what each figure means\n";

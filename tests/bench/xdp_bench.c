@@ -9,12 +9,15 @@
  * change in the machine's speed meets all alike.  The front is set up as it would be in service: limits on, a
  * rule made by hand, and as many listed prefixes as the case says.  xdp-syn-cookie is a flood: the SYN of Linux is
  * answered by a cookie of our own (-v6, and -kernel: the kernel's, where subject "floor" is a program that does
- * nothing but have the kernel make the cookie).  At the end, on lines that begin with "#": what each
+ * nothing but have the kernel make the cookie).  xdp-spread-…: the packet of xdp-established, when connections are spread
+ * over CPUs: what the front does for it; what the kernel then does to hand it over is not in it.  At the end, on lines that begin with "#": what each
  * program is to the verifier, instructions and how many of them it looked at.
  */
+#define _GNU_SOURCE
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -29,12 +32,16 @@
 
 enum { ROUNDS = 9, REPEAT = 100000, SUBJECTS = 3 };
 
+/* Spreading over CPUs: off; the packet is on its worker's CPU; it is sent on to another. */
+enum spread { SPREAD_OFF, SPREAD_HERE, SPREAD_SENT };
+
 static const struct bench_case {
 	const char *name;
 	struct spec spec;
 	unsigned prefixes;
 	int verdict, filter_verdict; /* of xdp-filter; -1: not measured */
 	enum front_cookies flood; /* AUTO: no flood; else whose cookies answer in it */
+	enum spread spread;
 } cases[] = {
 	{ "xdp-not-ours", { .dport = 443, .flags = 16 }, 10, 2, 2 },
 	{ "xdp-not-ours-v6", { .v6 = true, .dport = 443, .flags = 16 }, 10, 2, -1 },
@@ -48,6 +55,8 @@ static const struct bench_case {
 	{ "xdp-syn-cookie", { .tcp_options = 5 }, 10, 3, -1, FRONT_COOKIES_OWN },
 	{ "xdp-syn-cookie-v6", { .v6 = true, .tcp_options = 5 }, 10, 3, -1, FRONT_COOKIES_OWN },
 	{ "xdp-syn-cookie-kernel", { .tcp_options = 5 }, 10, 3, -1, FRONT_COOKIES_KERNEL },
+	{ "xdp-spread-here", { .flags = 16, .payload = 1000 }, 10, 2, -1, .spread = SPREAD_HERE },
+	{ "xdp-spread-sent", { .flags = 16, .payload = 1000 }, 10, 4, -1, .spread = SPREAD_SENT },
 };
 
 static struct front *front;
@@ -332,27 +341,34 @@ static void tell_program(const char *name)
 	close(fd);
 }
 
-static void open_front(enum front_cookies cookies)
+static void open_front(enum front_cookies cookies, enum spread spread)
 {
 	/* every limit looked at, none reached */
 	struct front_settings set = {
 		.listeners = 1, .workers = 1, .source_per_minute = 4000000000u, .source_burst = 2000000000u,
 		.network56_factor = 4, .network48_factor = 16, .flood_enter = 4000000000u, .protect = FRONT_PROTECT_AUTO,
-		.cookies = cookies,
+		.cookies = cookies, .spread_queue = spread ? 512 : 0,
 	};
+	/* this process runs on CPU 0; the only worker's is that or the next */
+	const uint32_t owner[2] = { spread == SPREAD_SENT ? FRONT_NO_WORKER : 0, 0 };
 
 	front_close(front, true);
 	front = packet_front(&set);
 	front_prog = packet_pin("progs/front");
 	if (front_cookies(front) == FRONT_COOKIES_KERNEL)
 		front_arm_cookies(front, true);
+	if (spread && front_map_cpus(front, owner, spread == SPREAD_SENT ? 2 : 1))
+		fprintf(stderr, "xdp_bench: connections cannot be spread\n"), exit(1);
 	add_rules();
 }
 
 int main(int argc, char **argv)
 {
 	enum front_cookies last;
+	cpu_set_t first;
 
+	CPU_ZERO(&first);
+	CPU_SET(0, &first);
 	if (!packet_namespace()) {
 		fprintf(stderr, "xdp_bench: needs root\n");
 		return 1;
@@ -360,20 +376,25 @@ int main(int argc, char **argv)
 	if (argc > 1)
 		open_filter(argv[1]);
 	packet_sh("echo 2 >/proc/sys/net/ipv4/tcp_timestamps"); /* else the kernel's cookies have no options */
-	open_front(FRONT_COOKIES_AUTO);
+	sched_setaffinity(0, sizeof(first), &first);
+	open_front(FRONT_COOKIES_AUTO, SPREAD_OFF);
 	last = front_cookies(front);
 	empty_prog = open_empty();
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		if (cases[i].flood == FRONT_COOKIES_OWN && last == FRONT_COOKIES_KERNEL)
 			continue; /* this kernel cannot take them */
 		if (cases[i].flood == FRONT_COOKIES_KERNEL && last != FRONT_COOKIES_KERNEL)
-			open_front(last = FRONT_COOKIES_KERNEL);
+			open_front(last = FRONT_COOKIES_KERNEL, SPREAD_OFF);
+		if (cases[i].spread == SPREAD_SENT && libbpf_num_possible_cpus() < 2)
+			continue;
+		if (cases[i].spread)
+			open_front(FRONT_COOKIES_AUTO, cases[i].spread);
 		if (cases[i].flood)
 			run_flood(&cases[i]);
 		else
 			run_case(&cases[i]);
 	}
-	open_front(FRONT_COOKIES_AUTO);
+	open_front(FRONT_COOKIES_AUTO, SPREAD_OFF);
 	tell_program("front");
 	tell_program("cookie");
 	tell_program("watch");

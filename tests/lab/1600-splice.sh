@@ -11,8 +11,9 @@ SEED=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 SESSIONS=${SESSIONS:-20}
 ENDS=${ENDS:-5} # sessions that end so and so
 LARGE=${LARGE:-2000000}
-PAIRS=${PAIRS:--:- 1.2:- 1.3:- -:tls 1.2:tls 1.3:tls} # of legs: the client's TLS, and the backend's
-BDAT_PAIRS=${BDAT_PAIRS:-$PAIRS} # in both "epoll/1.2:-" is one for this ring only
+# of legs: the client's TLS, and the backend's; "uring/1.2:-" is one for this ring only
+PAIRS=${PAIRS:--:- 1.3:tls uring/1.2:- uring/1.3:- uring/-:tls uring/1.2:tls}
+BDAT_PAIRS=${BDAT_PAIRS:-$PAIRS}
 KTLS=${KTLS:-off}
 . "$(dirname "$0")/alone.sh"
 alone "$@"

@@ -3,15 +3,16 @@
  * xdp_bench [XDP-FILTER-OBJECT]: ns a packet of the front by BPF_PROG_RUN, beside xdp-filter's program that denies by IP
  * address when its object is given (xdpfilt_alw_ip.o, in Debian's libxdp1).
  *
- * Prints one JSON object a line: case, subject, metric, unit, median, samples.  Subject "empty" is a program
- * that drops at once: what a run costs by itself, which is to be taken off when a figure is held against another
- * machine's.  Subjects take turns, so that a
- * change in the machine's speed meets all alike.  The front is set up as it would be in service: limits on, a
- * rule made by hand, and as many listed prefixes as the case says.  xdp-syn-cookie is a flood: the SYN of Linux is
- * answered by a cookie of our own (-v6, and -kernel: the kernel's, where subject "floor" is a program that does
- * nothing but have the kernel make the cookie).  xdp-spread-…: the packet of xdp-established, when connections are spread
- * over CPUs: what the front does for it; what the kernel then does to hand it over is not in it.  At the end, on lines that begin with "#": what each
- * program is to the verifier, instructions and how many of them it looked at.
+ * Prints one JSON object a line: case, subject, metric, unit, median, samples.  ns_per_run is what the kernel says of one
+ * run; what a run costs by itself is in it, which subject "empty" tells, a program that drops at once.  ns_per_packet is
+ * without that.  Subjects take turns, so that a change in the machine's speed meets all alike.
+ *
+ * The front is set up as it would be in service: limits on, a rule made by hand, and as many listed prefixes as the case
+ * says.  xdp-syn-cookie is a flood: the SYN of Linux is answered by a cookie of our own (-v6, and -kernel: the kernel's,
+ * where subject "floor" is a program that does nothing but have the kernel make the cookie).  xdp-spread-…: the packet of
+ * xdp-established, when connections are spread over CPUs: what the front does for it; what the kernel then does to hand it
+ * over is not in it.  At the end, on lines that begin with "#": what each program is to the verifier, instructions and how
+ * many of them it looked at.
  */
 #define _GNU_SOURCE
 #include <bpf/bpf.h>
@@ -30,7 +31,7 @@
 
 #include "tests/packets/packet.h"
 
-enum { ROUNDS = 9, REPEAT = 100000, SUBJECTS = 3 };
+enum { ROUNDS = 9, REPEAT = 100000 };
 
 /* Spreading over CPUs: off; the packet is on its worker's CPU; it is sent on to another. */
 enum spread { SPREAD_OFF, SPREAD_HERE, SPREAD_SENT };
@@ -243,19 +244,35 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void print(const char *name, const char *subject, uint32_t *samples)
+static void print(const char *name, const char *subject, const char *metric, uint32_t *samples)
 {
 	qsort(samples, ROUNDS, sizeof(*samples), by_value);
-	printf("{\"case\": \"%s\", \"subject\": \"%s\", \"metric\": \"ns_per_packet\", \"unit\": \"ns\", \"median\": %u, "
-	       "\"samples\": [", name, subject, samples[ROUNDS / 2]);
+	printf("{\"case\": \"%s\", \"subject\": \"%s\", \"metric\": \"%s\", \"unit\": \"ns\", \"median\": %u, "
+	       "\"samples\": [", name, subject, metric, samples[ROUNDS / 2]);
 	for (int i = 0; i < ROUNDS; i++)
 		printf("%s%u", i ? ", " : "", samples[i]);
 	printf("]}\n");
 }
 
+static uint32_t without(uint32_t run, uint32_t bare)
+{
+	return bare < run ? run - bare : 0;
+}
+
+/* Both metrics of a subject, from its runs and those of the empty program beside them. */
+static void print_runs(const char *name, const char *subject, uint32_t *runs, const uint32_t *bare)
+{
+	uint32_t packets[ROUNDS];
+
+	for (int i = 0; i < ROUNDS; i++)
+		packets[i] = without(runs[i], bare[i]);
+	print(name, subject, "ns_per_packet", packets);
+	print(name, subject, "ns_per_run", runs);
+}
+
 static void run_case(const struct bench_case *c)
 {
-	uint32_t samples[SUBJECTS][ROUNDS];
+	uint32_t ours[ROUNDS], theirs[ROUNDS], bare[ROUNDS];
 	bool filter = filter_prog >= 0 && c->filter_verdict >= 0;
 	uint8_t frame[PACKET_MAX];
 	size_t len = packet_build(&c->spec, frame);
@@ -264,15 +281,15 @@ static void run_case(const struct bench_case *c)
 	if (filter && c->filter_verdict == 1)
 		filter_deny(c->spec.src, c->prefixes);
 	for (int round = 0; round < ROUNDS; round++) {
-		samples[0][round] = measure(front_prog, frame, len, c->verdict);
-		samples[2][round] = measure(empty_prog, frame, len, 1);
+		ours[round] = measure(front_prog, frame, len, c->verdict);
+		bare[round] = measure(empty_prog, frame, len, 1);
 		if (filter)
-			samples[1][round] = measure(filter_prog, frame, len, c->filter_verdict);
+			theirs[round] = measure(filter_prog, frame, len, c->filter_verdict);
 	}
-	print(c->name, "danelaw", samples[0]);
-	print(c->name, "empty", samples[2]);
+	print_runs(c->name, "danelaw", ours, bare);
 	if (filter)
-		print(c->name, "xdp-filter", samples[1]);
+		print_runs(c->name, "xdp-filter", theirs, bare);
+	print(c->name, "empty", "ns_per_run", bare);
 }
 
 static void set_flood(bool lasts)
@@ -311,17 +328,17 @@ static void run_flood(const struct bench_case *c)
 	for (int round = 0; round < ROUNDS; round++) {
 		samples[round] = measure(restored.prog[0], frame, len, c->verdict);
 		bare[round] = measure(restored.prog[1], frame, len, 1);
-		samples[round] -= bare[round] < samples[round] ? bare[round] : samples[round];
+		samples[round] = without(samples[round], bare[round]);
 		if (floor_prog < 0)
 			continue;
 		floor[round] = measure(floor_prog, frame, len, 1);
 		bare[round] = measure(empty_prog, frame, len, 1);
-		floor[round] -= bare[round] < floor[round] ? bare[round] : floor[round];
+		floor[round] = without(floor[round], bare[round]);
 	}
 	set_flood(false);
-	print(c->name, "danelaw", samples);
+	print(c->name, "danelaw", "ns_per_packet", samples);
 	if (floor_prog >= 0)
-		print(c->name, "floor", floor);
+		print(c->name, "floor", "ns_per_packet", floor);
 }
 
 static void tell_program(const char *name)

@@ -623,10 +623,15 @@ static void take_broken(struct side *s, uint64_t part)
 	over(s, false);
 }
 
+static bool from_backend(enum end_kind end)
+{
+	return end == BACKEND_CLOSE || end == BACKEND_RESET || end == BACKEND_ALERT;
+}
+
 /* The last chunk does not come whole, or is not taken whole. */
 static void end_in_chunk(struct side *s, enum end_kind end, uint64_t part)
 {
-	if (end != BACKEND_CLOSE && end != BACKEND_RESET && end != BACKEND_ALERT) {
+	if (!from_backend(end)) {
 		take_broken(s, part);
 		return;
 	}
@@ -668,7 +673,10 @@ static void bdat_backend(struct side *s, uint64_t seed, const char *first)
 			die(s, "what is %s", text);
 		}
 	} while (line(s, text, sizeof(text)));
-	die(s, "its end between commands");
+	/* the reset that breaks a chunk off may overtake the BDAT before it, and then there is none to break off */
+	if (!over_next || !s->reset || from_backend(end))
+		die(s, "%s between commands", s->reset ? "a reset" : "its end");
+	over(s, false);
 }
 
 /* ---- the two ends ---- */

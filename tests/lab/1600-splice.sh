@@ -314,6 +314,21 @@ not_here()
 	stop
 }
 
+# taken_away: the kernel had TLS when it was asked and has none when it is needed; the session stays in user space
+taken_away()
+{
+	local loader
+	loader=$(cat /proc/sys/kernel/modprobe)
+	start uring
+	until_true 20 answers 2538
+	echo /bin/false >/proc/sys/kernel/modprobe
+	modprobe -r tls && grep -q 'kernel TLS: works' "$T/danelawd.log" &&
+		exact 2 -o -M 100000 -m 500000 $(with_tls 1.3 tls) && [ "$(sum ktls)" = 0 ] && [ "$(scraped danelaw_ktls_refused_total)" -ge 2 ]
+	ok $? "a kernel that refuses its TLS: sessions stay in user space, byte-exact, and that is counted"
+	echo "$loader" >/proc/sys/kernel/modprobe
+	stop
+}
+
 RELAY=splice
 certificate mx
 certificate farm
@@ -339,5 +354,9 @@ for io in ${IOS:-uring epoll}; do
 	stop
 	ok $? "$io: danelawd ends by itself, status 0"
 done
-[ "$KTLS" != off ] || not_here
+if [ "$KTLS" = off ]; then
+	not_here
+else
+	taken_away
+fi
 echo "1..$N"

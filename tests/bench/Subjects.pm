@@ -134,8 +134,15 @@ sub many_certificates {
 }
 
 # With a listener that asks some clients, and a name server that knows what the generator's publishes.
+# Is it one of those that judge clients, which are there for that case alone?
+sub judges {
+	my ($name) = @_;
+	return $name =~ /^danelaw-(not-asked|cached|judged)$/;
+}
+
 sub judging {
 	my ($self, $s, $mode, $cache) = @_;
+	$s->{cases} = qr/^client-dane-4k$/;
 	my %names = names($self, $s);
 	my $dns = dns($self, $names{TMP});
 	danelaw($self, $s, 'uring', top => "dns { trust-anchor = \"$dns->{anchor}\" forwarders = { \"$dns->{address}\" } " .

@@ -219,26 +219,15 @@ static int keep_watched(struct front *f, const struct front_settings *set)
 	return 0;
 }
 
-static int write_config(struct front *f, const struct front_settings *set)
+static void set_protection(const struct front *f, struct front_config *config, const void *to)
 {
-	struct front_config config;
-	uint32_t zero = 0;
-	int code = 0;
+	const struct front_settings *set = to;
 
-	front_lock(f);
-	if (bpf_map_lookup_elem(f->front_config, &zero, &config)) {
-		code = -errno;
-	} else {
-		fill_promises(f, &config);
-		config.cookie_path = f->cookies == FRONT_COOKIES_OWN ? COOKIE_PATH_OWN : COOKIE_PATH_NONE;
-		config.cookie_always = set->protect == FRONT_PROTECT_ALWAYS;
-		config.cookie_shared = set->cookies_shared;
-		config.cookie_full = 0;
-		if (bpf_map_update_elem(f->front_config, &zero, &config, BPF_ANY))
-			code = -errno;
-	}
-	front_unlock(f);
-	return code;
+	fill_promises(f, config);
+	config->cookie_path = f->cookies == FRONT_COOKIES_OWN ? COOKIE_PATH_OWN : COOKIE_PATH_NONE;
+	config->cookie_always = set->protect == FRONT_PROTECT_ALWAYS;
+	config->cookie_shared = set->cookies_shared;
+	config->cookie_full = 0;
 }
 
 int front_open_cookies(struct front *f, const struct front_settings *set, struct front_err err)
@@ -256,7 +245,7 @@ int front_open_cookies(struct front *f, const struct front_settings *set, struct
 	}
 	if (code)
 		return code;
-	code = write_config(f, set);
+	code = front_change_config(f, set_protection, set);
 	return code ? front_fail(err, code, "cannot write the front's configuration map: %s", strerror(-code)) : 0;
 }
 
@@ -312,23 +301,15 @@ int front_set_cookie_epoch(struct front *f, uint64_t epoch)
 	return bpf_map_update_elem(f->cookie_keys, &zero, &keys, BPF_ANY) ? -errno : 0;
 }
 
+static void set_armed(const struct front *f, struct front_config *config, const void *to)
+{
+	fill_promises(f, config); /* sysctls may have changed */
+	config->cookie_path = *(const bool *)to ? COOKIE_PATH_KERNEL : COOKIE_PATH_NONE;
+}
+
 int front_arm_cookies(struct front *f, bool armed)
 {
-	struct front_config config;
-	uint32_t zero = 0;
-	int code = 0;
-
-	front_lock(f);
-	if (bpf_map_lookup_elem(f->front_config, &zero, &config)) {
-		code = -errno;
-	} else {
-		fill_promises(f, &config); /* sysctls may have changed */
-		config.cookie_path = armed ? COOKIE_PATH_KERNEL : COOKIE_PATH_NONE;
-		if (bpf_map_update_elem(f->front_config, &zero, &config, BPF_ANY))
-			code = -errno;
-	}
-	front_unlock(f);
-	return code;
+	return front_change_config(f, set_armed, &armed);
 }
 
 int front_read_flood(const struct front *f, struct front_flood *out)

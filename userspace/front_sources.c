@@ -67,6 +67,24 @@ void front_unlock(struct front *f)
 	pthread_mutex_unlock(&f->names->lock);
 }
 
+int front_change_config(struct front *f, front_config_change *change, const void *to)
+{
+	struct front_config config;
+	uint32_t zero = 0;
+	int code = 0;
+
+	front_lock(f);
+	if (bpf_map_lookup_elem(f->front_config, &zero, &config)) {
+		code = -errno;
+	} else {
+		change(f, &config, to);
+		if (bpf_map_update_elem(f->front_config, &zero, &config, BPF_ANY))
+			code = -errno;
+	}
+	front_unlock(f);
+	return code;
+}
+
 void front_fill_limits(const struct front_settings *set, struct front_config *config)
 {
 	uint64_t interval = set->source_per_minute ? 60000000000ull / set->source_per_minute : 0;

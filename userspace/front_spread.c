@@ -15,22 +15,15 @@ void front_size_spread(struct bpf_map *spread)
 	bpf_map__set_max_entries(spread, cpus < 1 ? 1 : cpus > FRONT_CPUS_MAX ? FRONT_CPUS_MAX : (uint32_t)cpus);
 }
 
+static void set_cpus(const struct front *f, struct front_config *config, const void *to)
+{
+	config->spread_cpus = *(const uint32_t *)to;
+	config->spread_queue = config->spread_cpus ? f->spread_queue : 0;
+}
+
 static int set_config(struct front *f, uint32_t cpus)
 {
-	struct front_config config;
-	uint32_t zero = 0;
-	int code = 0;
-
-	front_lock(f);
-	if (bpf_map_lookup_elem(f->front_config, &zero, &config)) {
-		code = -errno;
-	} else {
-		config.spread_cpus = cpus;
-		config.spread_queue = cpus ? f->spread_queue : 0;
-		code = bpf_map_update_elem(f->front_config, &zero, &config, BPF_ANY) ? -errno : 0;
-	}
-	front_unlock(f);
-	return code;
+	return front_change_config(f, set_cpus, &cpus);
 }
 
 static int open_queue(const struct front *f, uint32_t cpu)

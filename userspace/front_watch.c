@@ -91,23 +91,15 @@ static int watch_addresses(const struct front *f, bool stamp, struct front_watch
 	return code;
 }
 
+static void set_full(const struct front *f, struct front_config *config, const void *to)
+{
+	config->cookie_full = *(const bool *)to;
+}
+
 static int tell_full(struct front *f, bool full)
 {
-	struct front_config config;
-	uint32_t zero = 0;
-	int code = 0;
+	int code = f->full == full ? 0 : front_change_config(f, set_full, &full);
 
-	if (f->full == full)
-		return 0;
-	front_lock(f);
-	if (bpf_map_lookup_elem(f->front_config, &zero, &config)) {
-		code = -errno;
-	} else {
-		config.cookie_full = full;
-		if (bpf_map_update_elem(f->front_config, &zero, &config, BPF_ANY))
-			code = -errno;
-	}
-	front_unlock(f);
 	if (!code)
 		f->full = full;
 	return code;

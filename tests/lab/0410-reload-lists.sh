@@ -17,16 +17,6 @@ greeted()
 		exit(<$s> =~ /^220 / ? 0 : 1)' $LAB_EDGE
 }
 
-# reload: until the log tells how it went; what it said
-reload()
-{
-	local from
-	from=$(($(wc -l <$EDGE_LOG) + 1))
-	kill -HUP "$EDGE_PID"
-	lab_wait 10 eval "tail -n +$from $EDGE_LOG | grep -qE 'reload: |reloaded '"
-	tail -n +$from $EDGE_LOG
-}
-
 # files: every list from a file, "file prefixes hits read failed" a line
 files()
 {
@@ -57,7 +47,7 @@ drop.txt 0 0 True -
 more.txt 2 0 True -" "danelawctl front lists: the files, one by one"
 
 echo '198.51.100.11 ; a bad one' >$LAB_RUN/lists/drop.txt
-like "$(reload)" 'lists: 3 prefixes denied, 0 allowed.*reloaded' "SIGHUP: the list is read"
+like "$(edge_reload)" 'lists: 3 prefixes denied, 0 allowed.*reloaded' "SIGHUP: the list is read"
 before=$(edge_stats | awk '$1 == "denied_list" { print $2 }')
 ok ".11 is not greeted any more" eval '! greeted 11'
 ok "but dropped and counted" test "$(edge_stats | awk '$1 == "denied_list" { print $2 }')" -gt "$before"
@@ -68,20 +58,20 @@ like "$(files | grep ^more)" '^more\.txt 2 0 True -$' "not at the other"
 echo '198.51.100.0/24' >$LAB_RUN/lists/drop.new
 mv $LAB_RUN/lists/drop.new $LAB_RUN/lists/drop.txt
 echo '198.51.100.11' >$LAB_RUN/lists/allow.txt
-like "$(reload)" 'lists: 3 prefixes denied, 1 allowed.*reloaded' "a file renamed into place, and the other list"
+like "$(edge_reload)" 'lists: 3 prefixes denied, 1 allowed.*reloaded' "a file renamed into place, and the other list"
 ok "now .10 is not greeted" eval '! greeted 10'
 ok "and .11 is, by the allow list" greeted 11
 
 : >$LAB_RUN/lists/drop.txt
 printf '198.51.100.10\n198.51.100.300\n' >$LAB_RUN/lists/allow.txt
-like "$(reload)" 'reload: [^ ]*allow\.txt:2: .*everything stays as it was' "a bad line is named"
+like "$(edge_reload)" 'reload: [^ ]*allow\.txt:2: .*everything stays as it was' "a bad line is named"
 ok "and neither list changed: .10 is not greeted" eval '! greeted 10'
 ok ".11 is" greeted 11
 like "$(files | grep ^allow)" '^allow\.txt 1 [0-9]+ True [^ ]*allow\.txt:2: "198\.51\.100\.300" is not an address' "the lists: what is wrong with which file, and what it was"
 like "$(net_run edge danelawctl front lists)" 'allow, [^ ]*/allow\.txt: not read at 20[0-9TZ:-]*, what it was stays
   [^ ]*/allow\.txt:2: ' "in words, too"
 rm $LAB_RUN/lists/allow.txt
-like "$(reload)" 'reload: [^ ]*allow\.txt: No such file or directory; everything stays as it was' "a file that is gone is named"
+like "$(edge_reload)" 'reload: [^ ]*allow\.txt: No such file or directory; everything stays as it was' "a file that is gone is named"
 ok "and nothing changed" eval '! greeted 10'
 like "$(files | grep ^allow)" '^allow\.txt 1 [0-9]+ True [^ ]*allow\.txt: No such file or directory' "the lists: that it is gone"
 edge_stop

@@ -24,16 +24,6 @@ ca()
 	install -m 600 "$1" $CA.new && mv $CA.new $CA
 }
 
-# reload: until the log tells how it went; what it said
-reload()
-{
-	local from
-	from=$(($(wc -l <$EDGE_LOG) + 1))
-	kill -HUP "$EDGE_PID"
-	lab_wait 10 eval "tail -n +$from $EDGE_LOG | grep -qE 'reload: |reloaded '"
-	tail -n +$from $EDGE_LOG
-}
-
 served()
 {
 	net_run internet openssl s_client -starttls smtp -connect $LAB_EDGE:25 </dev/null 2>/dev/null |
@@ -62,7 +52,7 @@ smtp_begin busy
 like "$SMTP_REPLY" ^354 "a session in the middle of a mail"
 
 ca $LAB_RUN/tls/mx-b.pem
-like "$(reload)" "reloaded certificates" "another CA, SIGHUP"
+like "$(edge_reload)" "reloaded certificates" "another CA, SIGHUP"
 like "$(smtp_mail other tls)" "^451 4.7.5 .*certificate" "the backend is not the other CA's: no mail"
 like "$(cat $EDGE_LOG)" "backend mx-a is out \(unverified\): ca: no_match" "and the log says why"
 smtp_body busy busy
@@ -71,7 +61,7 @@ like "$SMTP_REPLY" ^250 "the session of before ends its mail"
 smtp_close busy
 
 ca $LAB_RUN/tls/mx-a.pem
-like "$(reload)" "reloaded certificates" "the right one again, SIGHUP"
+like "$(edge_reload)" "reloaded certificates" "the right one again, SIGHUP"
 like "$(smtp_mail again tls)" ^250 "mail is taken at once"
 is "$(mta_mailbox other)" "" "what was refused is nowhere"
 
@@ -80,16 +70,16 @@ lab_cert $LAB_RUN/tls/next $LAB_MX_GOOD
 before=$(served)
 cp $LAB_RUN/tls/next.both $LAB_RUN/tls/edge.pem
 cp $LAB_RUN/tls/next.key $LAB_RUN/tls/edge.key
-like "$(reload)" "reload: backend \"mx-a\": $CA: CA certificates: .*everything stays as it was" "a file that is no CA is named"
+like "$(edge_reload)" "reload: backend \"mx-a\": $CA: CA certificates: .*everything stays as it was" "a file that is no CA is named"
 is "$(served)" "$before" "and the certificate of before is served, too"
 like "$(smtp_mail kept tls)" ^250 "mail is taken as before"
 rm $CA
-like "$(reload)" "reload: backend \"mx-a\": $CA: No such file or directory; everything stays as it was" "a file that is gone is named"
+like "$(edge_reload)" "reload: backend \"mx-a\": $CA: No such file or directory; everything stays as it was" "a file that is gone is named"
 like "$(smtp_mail kept-2 tls)" ^250 "mail is taken as before"
 
 ca $LAB_RUN/tls/mx-b.pem
 echo "not a certificate" >$LAB_RUN/tls/edge.pem
-like "$(reload)" 'reload: certificate "edge".*everything stays as it was' "another CA beside a broken certificate"
+like "$(edge_reload)" 'reload: certificate "edge".*everything stays as it was' "another CA beside a broken certificate"
 like "$(smtp_mail kept-3 tls)" ^250 "changes nothing: mail is taken"
 ok "all of it is delivered" lab_wait 10 eval 'mta_mailbox busy && mta_mailbox kept && mta_mailbox kept-2 && mta_mailbox kept-3'
 edge_stop

@@ -73,6 +73,16 @@ edge_stop()
 	wait "$EDGE_PID"
 }
 
+# edge_reload: SIGHUP, until the log tells how it went; what it said
+edge_reload()
+{
+	local from
+	from=$(($(wc -l <$EDGE_LOG) + 1))
+	kill -HUP "$EDGE_PID"
+	lab_wait 10 eval "tail -n +$from $EDGE_LOG | grep -qE 'reload: |reloaded '"
+	tail -n +$from $EDGE_LOG
+}
+
 # edge_stats [MAP]: the front's counters summed over the CPUs, "name value" a line, from the pinned map alone
 edge_stats()
 {

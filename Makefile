@@ -30,6 +30,8 @@ PKGS_TEST  := libcmocka-dev libclang-rt-14-dev valgrind perl libnet-ssleay-perl 
 PKGS_VM    := qemu-system-x86 xz-utils
 LIBS_BUILD := libbpf liburing libssl libcrypto libunbound libconfuse jansson libmicrohttpd libsystemd libseccomp
 
+.DEFAULT_GOAL := all
+
 VERSION := $(shell cat VERSION)
 WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
            -Wwrite-strings -Wvla -Wundef -Wno-unused-parameter \

@@ -18,7 +18,18 @@ verdict() {
 	else
 		echo "ok $n - $1"
 	fi
+	: >"$work/faults"
 }
+
+# ---- what is built ----
+
+# into a folder that is not there, so that everything would have to be made; with no target named
+make -n --no-print-directory B="$work/none" >"$work/log" 2>&1
+for program in danelawd danelawctl; do
+	grep -q -- "-o $work/none/$program " "$work/log" || echo "$program is not made"
+done >"$work/faults"
+grep -q -- "-o $work/none/tests/" "$work/log" && echo "tests are made" >>"$work/faults"
+verdict "make, without a target, makes danelawd and danelawctl"
 
 # ---- installed files ----
 

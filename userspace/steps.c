@@ -199,7 +199,7 @@ static enum relay_event move_body(struct session *s)
 /* Replies first, since they make room; then a body or the next command. */
 static enum step_result step_dialogue(struct session *s)
 {
-	bool body_blocked = false;
+	bool body_blocked = false, in_body;
 
 	switch (relay_replies(&s->relay)) {
 	case RELAY_QUIT:
@@ -220,6 +220,7 @@ static enum step_result step_dialogue(struct session *s)
 		return session_end(s, END_shutdown, REPLY_shutting_down);
 	if (at_idle_point(s) && session_may_pass(s))
 		return session_pass_begin(s) ? go(s, STEP_PASS) : session_end(s, END_internal, REPLY_internal);
+	in_body = s->relay.mode != RELAY_COMMANDS;
 	switch (move_body(s)) {
 	case RELAY_LOST:
 		return backend_gone(s);
@@ -232,6 +233,8 @@ static enum step_result step_dialogue(struct session *s)
 	default:
 		break;
 	}
+	if (in_body && s->relay.mode == RELAY_COMMANDS) /* a refusal that came early was left unread for now */
+		return STEP_MORE;
 	if (s->relay.mode == RELAY_COMMANDS && !relay_full(&s->relay, s->env->cfg->limits.pipelined)) {
 		enum command_result c = command_next(s);
 

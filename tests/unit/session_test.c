@@ -421,6 +421,8 @@ static const struct script scripts[] = {
 		"S: 451 4.4.2 mx.example The mail server behind this one was lost before it answered, try again later", "C fin", "end backend_lost", "piped 4000" } },
 	{ "chunk: a refusal in the middle answers it", PIPES, { OPEN, MAIL, "C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "C x4000", "P x4000", "B: 552 5.3.4 too big", "S.", "C x1000 NOOP\r\n", "P x1000",
 		"P: NOOP", "S: 552 5.3.4 too big", "B: 250 noop", "S: 250 noop", QUIT, "piped 5000" } },
+	{ "chunk: a refusal in the middle answers it, though nothing comes behind it", PIPES, { OPEN, MAIL, "C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "C x4000", "P x4000", "B: 552 5.3.4 too big", "S.", "C x1000",
+		"P x1000", "S: 552 5.3.4 too big", QUIT, "piped 5000" } },
 	{ "chunk: a refusal in the middle, and gone", PIPES, { OPEN, MAIL, "C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "C x4000", "P x4000", "B: 552-5.3.4 too", "B: 552 5.3.4 big", "B fin", "S: 552-5.3.4 too",
 		"S: 552 5.3.4 big", "S.", "C fin", "end backend_lost" } },
 	{ "chunk: a refusal before a reset is not lost when the reset is seen first", PIPES, { OPEN, MAIL, "C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "C x4000", "P x4000",

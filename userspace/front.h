@@ -146,8 +146,9 @@ const char *front_describe_cookies(const struct front *f);
 int front_set_cookie_key(struct front *f, uint64_t epoch, const uint8_t key[16], bool keep);
 int front_set_cookie_epoch(struct front *f, uint64_t epoch);
 /*
- * Cookies of the kernel's: it takes them back only from a listener that itself sent one in the last 120 s, and sends
- * them only with net.ipv4.tcp_syncookies = 2.  With both true, arm; before one ceases to be, disarm.
+ * Cookies of the kernel's: it takes them back only from a listener that itself made one in the last 120 s
+ * (front_watch(), which wants net.ipv4.tcp_syncookies = 2), and with a tcp_syncookies that is not 0.  With both true,
+ * arm; before one ceases to be, disarm.
  */
 int front_arm_cookies(struct front *f, bool armed);
 /*

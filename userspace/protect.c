@@ -18,12 +18,14 @@ enum {
 	SECRET_MAX = 4096,
 	KEY_SIZE = 16,
 	STAMP_MS = 30 * 1000, /* a stamp is good for 120 s */
+	SYNCOOKIES_IN_NEED = 1, /* made when a queue is full, and taken back */
 	SYNCOOKIES_ALWAYS = 2,
 };
 
 struct protect {
 	struct front *front;
 	bool always, shared, may_change;
+	bool changed; /* net.ipv4.tcp_syncookies is to be set back */
 	uint8_t secret[SECRET_MAX];
 	size_t secret_len;
 	uint64_t epoch;
@@ -95,19 +97,27 @@ static int turn_keys(struct protect *p)
 
 /* ---- the kernel's cookies ---- */
 
-static void disarm(struct protect *p)
+static void set_back(struct protect *p)
 {
-	int code;
-
-	if (!p->armed)
+	if (!p->changed)
 		return;
-	p->armed = false;
-	code = front_arm_cookies(p->front, false);
-	if (code)
-		log_error("SYN protection: the front's configuration map: %s", strerror(-code));
-	code = p->may_change ? sysctls_set_syncookies(-1) : 0;
+	p->changed = false;
+	int code = sysctls_set_syncookies(-1);
+
 	if (code)
 		log_error("SYN protection: net.ipv4.tcp_syncookies was not set back: %s", strerror(-code));
+}
+
+static void disarm(struct protect *p)
+{
+	if (p->armed) {
+		int code = front_arm_cookies(p->front, false);
+
+		if (code)
+			log_error("SYN protection: the front's configuration map: %s", strerror(-code));
+	}
+	p->armed = false;
+	set_back(p);
 }
 
 /* Says why the front cannot answer, once a flood. */
@@ -118,30 +128,43 @@ static void stay_unarmed(struct protect *p, const char *why)
 	p->told_unarmed = true;
 }
 
-static bool set_sysctl(struct protect *p)
+static int change_to(struct protect *p, int value)
+{
+	int code = sysctls_set_syncookies(value);
+
+	p->changed |= !code;
+	return code;
+}
+
+/*
+ * With 2 the kernel answers everybody with a cookie, verified peers too.  So it is 2 for no longer than the stamps take
+ * to be made, and then a value with which the kernel takes back what the front gave out.
+ */
+static int make_stamps(struct protect *p, struct front_watch *watch)
 {
 	if (sysctls_syncookies() == SYNCOOKIES_ALWAYS)
-		return true;
-	if (!p->may_change) {
-		stay_unarmed(p, "net.ipv4.tcp_syncookies is not 2 and syn-sysctls = no");
-		return false;
-	}
-	int code = sysctls_set_syncookies(SYNCOOKIES_ALWAYS);
+		return front_watch(p->front, true, watch);
+	int code = change_to(p, SYNCOOKIES_ALWAYS);
 
 	if (code)
-		stay_unarmed(p, strerror(-code));
-	return !code;
+		return code;
+	code = front_watch(p->front, true, watch);
+	int after = change_to(p, SYNCOOKIES_IN_NEED);
+
+	return code ? code : after;
 }
 
 /* A listener that does not hold a stamp would answer every cookie with a reset: all or none. */
 static void arm(struct protect *p)
 {
-	struct front_watch watch;
+	struct front_watch watch = { 0 };
 	int code;
 
-	if (!set_sysctl(p))
+	if (!p->may_change && sysctls_syncookies() != SYNCOOKIES_ALWAYS) {
+		stay_unarmed(p, "net.ipv4.tcp_syncookies is not 2 and syn-sysctls = no");
 		return;
-	code = front_watch(p->front, true, &watch);
+	}
+	code = make_stamps(p, &watch);
 	if (code || watch.stamped < watch.sockets || !watch.sockets) {
 		if (!watch.full)
 			stay_unarmed(p, code ? strerror(-code) : "a listening socket makes no cookies");

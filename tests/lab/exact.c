@@ -244,12 +244,20 @@ static void over(struct side *s, bool reset)
 
 /* ---- turns ---- */
 
+/* One octet at a time up to all at once; of much never so little that it takes a thousand turns. */
+static size_t piece_of(struct side *s, uint64_t all)
+{
+	uint64_t piece = all / 1000 + size_below(&s->rng, 65536);
+
+	return piece < 65536 ? (size_t)piece : 65536;
+}
+
 /* Sends so much of our stream while it takes so much of the other's, in pieces of the own mood. */
 static void exchange(struct side *s, uint64_t out, uint64_t in)
 {
 	static _Thread_local uint8_t got[65536];
 	const uint64_t mood = next(&s->rng);
-	const size_t piece_out = 1 + (size_t)size_below(&s->rng, 65536), piece_in = 1 + (size_t)size_below(&s->rng, 65535);
+	const size_t piece_out = piece_of(s, out), piece_in = piece_of(s, in);
 	unsigned pauses = mood % 3 ? 0 : 20;
 
 	while (out || in) {
@@ -456,7 +464,7 @@ static void chunk(struct outbox *o, uint64_t size, uint64_t part, bool last)
 static void flush(struct outbox *o)
 {
 	struct side *s = o->side;
-	const size_t piece = 1 + o->len / 1000 + (size_t)size_below(&s->rng, 65536);
+	const size_t piece = piece_of(s, o->len);
 	unsigned pauses = below(&s->rng, 3) ? 0 : 20;
 	short wait;
 

@@ -18,6 +18,7 @@ enum {
 	SECRET_MAX = 4096,
 	KEY_SIZE = 16,
 	STAMP_MS = 30 * 1000, /* a stamp is good for 120 s */
+	SYNCOOKIES_NEVER = 0, /* nor taken back */
 	SYNCOOKIES_IN_NEED = 1, /* made when a queue is full, and taken back */
 	SYNCOOKIES_ALWAYS = 2,
 };
@@ -154,6 +155,15 @@ static int make_stamps(struct protect *p, struct front_watch *watch)
 	return code ? code : after;
 }
 
+/* A listener takes back what is out for 120 s after its last stamp, unless the sysctl is 0: so long a failure may pass. */
+static void cannot_arm(struct protect *p, const char *why)
+{
+	if (p->armed && (sysctls_syncookies() == SYNCOOKIES_NEVER || now_ms() - p->stamped_ms > 3 * STAMP_MS))
+		disarm(p);
+	if (why && !p->armed)
+		stay_unarmed(p, why);
+}
+
 /* A listener that does not hold a stamp would answer every cookie with a reset: all or none. */
 static void arm(struct protect *p)
 {
@@ -161,15 +171,12 @@ static void arm(struct protect *p)
 	int code;
 
 	if (!p->may_change && sysctls_syncookies() != SYNCOOKIES_ALWAYS) {
-		stay_unarmed(p, "net.ipv4.tcp_syncookies is not 2 and syn-sysctls = no");
+		cannot_arm(p, "net.ipv4.tcp_syncookies is not 2 and syn-sysctls = no");
 		return;
 	}
 	code = make_stamps(p, &watch);
 	if (code || watch.stamped < watch.sockets || !watch.sockets) {
-		if (!watch.full)
-			stay_unarmed(p, code ? strerror(-code) : "a listening socket makes no cookies");
-		if (p->armed && now_ms() - p->stamped_ms > 3 * STAMP_MS)
-			disarm(p);
+		cannot_arm(p, watch.full ? NULL : code ? strerror(-code) : "a listening socket makes no cookies");
 		return;
 	}
 	p->stamped_ms = now_ms();
@@ -185,7 +192,7 @@ static void serve_kernel(struct protect *p, bool wanted)
 {
 	if (!wanted)
 		disarm(p);
-	else if (!p->armed || now_ms() - p->stamped_ms > STAMP_MS)
+	else if (!p->armed || now_ms() - p->stamped_ms > STAMP_MS || sysctls_syncookies() == SYNCOOKIES_NEVER)
 		arm(p);
 }
 

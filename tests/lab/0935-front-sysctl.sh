@@ -36,6 +36,13 @@ host()
 	edge_start
 }
 
+# A connection begins with a cookie of the front's
+cookies_sent()
+{
+	net_run internet timeout 2 bash -c "</dev/tcp/$LAB_EDGE/25" 2>/dev/null
+	[ "$(edge_stats | sed -n 's/^cookie_sent //p')" -gt 0 ]
+}
+
 # The keeper: a child of danelawd's by another name
 keeper()
 {
@@ -60,7 +67,7 @@ kill_both()
 ALWAYS='interfaces = { "edge0" } syn-protect = always syn-cookies = kernel'
 OFF='interfaces = { "edge0" } syn-protect = off'
 
-tap_plan 19
+tap_plan 22
 lab_up
 mkdir -p $LAB_EDGE_DIR
 # what XDP answers arrives on a veth pair only where the other end has a program too: this one lets all of it pass
@@ -73,7 +80,14 @@ is "$(syncookies)$(keeper)" 1 "nothing is changed, and nobody stays who could"
 edge_stop
 is "$(cat $JOURNAL 2>&1)" "cat: $JOURNAL: No such file or directory" "nor is there a journal"
 
+set_syncookies 2
+host "$ALWAYS syn-sysctls = no"
+ok "where it is 2 already the front sends cookies" lab_wait 20 cookies_sent
 set_syncookies 0
+ok "and ceases when it no longer is: nobody would take them back" lab_wait 20 grep -q 'tcp_syncookies is not 2 and syn-sysctls = no' $EDGE_LOG
+is "$(syncookies)" 0 "still nothing is changed"
+edge_stop
+
 host "$ALWAYS syn-sysctls = yes"
 ok "syn-sysctls = yes: changed" lab_wait 20 is_now 1
 like "$(cat $JOURNAL)" '^[0-9a-f-]{36} [0-9]+ 0$' "what it was stands in the journal"

@@ -166,8 +166,8 @@ static int set_tunnels(struct front_bpf *skel, const struct front_settings *set,
  * they take frames of several buffers, and, in newer kernels (and newer updates of old ones), in expected_attach_type.
  * Frames of several buffers are fine with us; but an extension, which is what libxdp makes of front for its dispatcher,
  * must not say so itself, the dispatcher does, and has no attach type.  So for the dispatcher neither have ours.
- * A map keeps what its first program was, so `inside` is made anew each time, and `spread`, whose queues outlive a restart,
- * where it may have been of the other kind.
+ * A map keeps what its first program was, so `inside` is made anew each time (front_pins.c), and `spread`, whose queues
+ * outlive a restart, where it may have been of the other kind.
  */
 static void set_kind(struct front_bpf *skel, const struct front_settings *set)
 {
@@ -179,7 +179,6 @@ static void set_kind(struct front_bpf *skel, const struct front_settings *set)
 		if (set->dispatcher)
 			bpf_program__set_expected_attach_type(progs[i], 0);
 	}
-	unlink(FRONT_PIN_DIR "/maps/inside");
 	for (i = 0; i < set->interface_count; i++) {
 		char dispatched[sizeof(FRONT_PIN_DIR) + 64];
 
@@ -198,6 +197,7 @@ static int load_front(struct front *f, const struct front_settings *set, struct 
 		return front_fail(err, -errno, "cannot open the front's object: %s", strerror(errno));
 	size_maps(skel, set);
 	set_kind(skel, set);
+	front_begin_inside(f);
 	code = front_load(skel->obj, "XDP", err);
 	if (code)
 		goto out;
@@ -269,7 +269,7 @@ static struct front *front_new(const struct front_settings *set)
 	f->vips = f->vip_ports = f->front_config = f->front_stats = f->front_also = -1;
 	f->list6 = f->allow_list = f->list_files = f->deny4 = f->deny6 = f->allow4 = f->allow6 = -1;
 	f->steer_state = f->cpu_worker = f->sockets = f->workers = f->steer_stats = -1;
-	f->spread = f->spread_cpus = -1;
+	f->spread = f->spread_cpus = f->inside_before = -1;
 	f->spread_queue = set->spread_queue;
 	f->cookies = FRONT_COOKIES_NONE;
 	f->cookie_keys = f->cookie_stats = f->flood = f->watch_prog = -1;
@@ -308,6 +308,7 @@ int front_open(const struct front_settings *set, struct front **out, char *text,
 	if (code) {
 		for (i = 0; i < f->link_count; i++)
 			front_undo_link(&f->links[i]);
+		front_end_inside(f, false);
 		front_close(f, false);
 		return code;
 	}
@@ -316,6 +317,7 @@ int front_open(const struct front_settings *set, struct front **out, char *text,
 	if (!set->dispatcher)
 		front_drop_other_links(set->interfaces, set->interface_count);
 	front_drop_other_progs(set->interfaces, set->dispatcher ? set->interface_count : 0);
+	front_end_inside(f, true);
 	describe(f);
 	*out = f;
 	return 0;
@@ -363,6 +365,7 @@ void front_close(struct front *f, bool detach)
 	close_fd(f->blocked);
 	close_fd(f->spread);
 	close_fd(f->spread_cpus);
+	close_fd(f->inside_before);
 	close_fd(f->steer_state);
 	close_fd(f->cpu_worker);
 	close_fd(f->sockets);

@@ -179,7 +179,6 @@ int front_attach_dispatch(struct bpf_object *obj, const char *interface, bool ge
 
 	snprintf(link->interface, sizeof(link->interface), "%s", interface);
 	link->fd = -1;
-	link->dispatched = true;
 	link->ifindex = if_nametoindex(interface);
 	if (!link->ifindex)
 		return front_fail(err, -ENODEV, "there is no interface \"%s\" (ip link shows those there are)", interface);
@@ -188,6 +187,7 @@ int front_attach_dispatch(struct bpf_object *obj, const char *interface, bool ge
 	if (!prog || xdp.get_error(prog))
 		return front_fail(err, -EINVAL, "libxdp does not take the front's object: %s", front_heard());
 	code = attach(prog, interface, generic_allowed, link, err);
+	link->dispatched = !code;
 	snprintf(pin, sizeof(pin), "front-%.40s", interface);
 	if (!code)
 		code = front_pin_prog(xdp.fd(prog), pin, err);

@@ -73,6 +73,8 @@ struct front {
 	struct front_names *names;
 	int steer_state, cpu_worker, sockets, workers, steer_stats;
 	int spread, spread_cpus;
+	int inside_before;	/* what an earlier start left as inside-next; a program that is attached may use it */
+	bool inside_begun;
 	uint32_t spread_queue;	/* 0: packets pass on the CPU they came in on */
 	uint32_t generation;	/* ours */
 	unsigned listeners, worker_count, mss;
@@ -173,6 +175,9 @@ int front_set_spread(struct front *f, const uint32_t *cpu_worker, size_t count);
 int front_pin_dirs(struct front_err err);
 /* Lets obj's maps be found or made under FRONT_PIN_DIR/maps; maps of another shape than ours are let go. */
 int front_pin_maps(struct bpf_object *obj, struct front_err err);
+/* Around a start: makes way for a new array `inside`; gives it the name, or leaves pinned what attached programs use. */
+void front_begin_inside(struct front *f);
+void front_end_inside(struct front *f, bool good); /* after the links are what they stay */
 int front_pin_prog(int fd, const char *name, struct front_err err);
 void front_unpin_all(void);
 

@@ -6,6 +6,10 @@
  * restart, and so that the program that stays attached in between counts into the same counters.  A pinned
  * map is taken over when it has our shape and the ABI number agrees; otherwise its pin is removed and a new
  * one made (the program still attached keeps its old map until the link is updated).
+ *
+ * Not so `inside`: an array of programs is emptied when its last pin and descriptor go, whoever uses it, and then nobody
+ * judges what the program still attached takes out of tunnels.  So the new one is pinned as inside-next, and gets the name
+ * when no link has an older program.
  */
 #include "userspace/front_parts.h"
 
@@ -21,6 +25,8 @@
 #include <unistd.h>
 
 #define BPFFS "/sys/fs/bpf"
+#define INSIDE FRONT_PIN_DIR "/maps/inside"
+#define INSIDE_NEXT INSIDE "-next"
 
 static __thread char heard[1024];
 
@@ -120,6 +126,14 @@ static bool same_shape(const struct bpf_map *map, int fd)
 	       info.max_entries == bpf_map__max_entries(map) && info.map_flags == bpf_map__map_flags(map);
 }
 
+static void pin_of(const struct bpf_map *map, char *path, size_t size)
+{
+	if (!strcmp(bpf_map__name(map), "inside"))
+		snprintf(path, size, INSIDE_NEXT);
+	else
+		snprintf(path, size, FRONT_PIN_DIR "/maps/%s", bpf_map__name(map));
+}
+
 int front_pin_maps(struct bpf_object *obj, struct front_err err)
 {
 	bool keep = abi_agrees();
@@ -130,7 +144,7 @@ int front_pin_maps(struct bpf_object *obj, struct front_err err)
 	bpf_object__for_each_map(map, obj) {
 		if (bpf_map__is_internal(map)) /* .rodata and the like belong to one program, not to operators */
 			continue;
-		snprintf(path, sizeof(path), FRONT_PIN_DIR "/maps/%s", bpf_map__name(map));
+		pin_of(map, path, sizeof(path));
 		fd = bpf_obj_get(path);
 		if (fd >= 0) {
 			if (!keep || !same_shape(map, fd))
@@ -141,6 +155,33 @@ int front_pin_maps(struct bpf_object *obj, struct front_err err)
 			return front_fail(err, -ENOMEM, "out of memory while naming the pins of maps");
 	}
 	return 0;
+}
+
+void front_begin_inside(struct front *f)
+{
+	f->inside_begun = true;
+	f->inside_before = bpf_obj_get(INSIDE_NEXT);
+	unlink(INSIDE_NEXT);
+}
+
+void front_end_inside(struct front *f, bool good)
+{
+	bool kept = false;
+	size_t i;
+
+	if (!f->inside_begun)
+		return;
+	if (good) {
+		rename(INSIDE_NEXT, INSIDE);
+		return;
+	}
+	for (i = 0; i < f->link_count; i++)
+		kept |= f->links[i].dispatched || (f->links[i].fd >= 0 && !f->links[i].fresh);
+	if (kept)
+		return;
+	unlink(INSIDE_NEXT);
+	if (f->inside_before >= 0)
+		bpf_obj_pin(f->inside_before, INSIDE_NEXT);
 }
 
 int front_pin_prog(int fd, const char *name, struct front_err err)

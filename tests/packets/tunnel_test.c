@@ -41,6 +41,21 @@ struct around {
 static struct front *front;
 static int prog;
 
+static struct front_settings tunnels(void)
+{
+	static struct net_prefix from[4];
+	static struct in6_addr to[2];
+
+	net_parse_prefix("10.0.0.1", &from[0]);
+	net_parse_prefix("10.1.0.0/16", &from[1]);
+	net_parse_prefix("2001:db8:b::1", &from[2]);
+	net_parse_prefix("2001:db8:c::/48", &from[3]);
+	net_parse_ip("10.0.0.25", &to[0]);
+	net_parse_ip("2001:db8:b::25", &to[1]);
+	return (struct front_settings){ .listeners = 1, .workers = 2, .decap_from = from, .decap_from_count = 4, .decap_to = to,
+					.decap_to_count = 2, .gue_port = GUE_PORT };
+}
+
 static uint8_t *put16(uint8_t *at, unsigned v)
 {
 	at[0] = (uint8_t)(v >> 8);
@@ -349,22 +364,78 @@ static void test_rows(void **state)
 	close(none);
 }
 
+/* The program that veth0 runs now, whoever left it there. */
+static int attached(void)
+{
+	struct bpf_link_info info = { 0 };
+	uint32_t size = sizeof(info);
+	int link = packet_pin("links/xdp-veth0"), fd;
+
+	assert_int_equal(bpf_obj_get_info_by_fd(link, &info, &size), 0);
+	fd = bpf_prog_get_fd_by_id(info.prog_id);
+	assert_true(fd >= 0);
+	close(link);
+	return fd;
+}
+
+static void expect_judged(const char *when)
+{
+	uint8_t frame[PACKET_MAX], tunnel[PACKET_MAX + 256], out[PACKET_MAX + 256];
+	struct around around = { 0 };
+	struct spec spec = { .src = "203.0.113.9" };
+	size_t len = put_around(&around, frame, packet_build(&spec, frame), tunnel), out_len;
+	int now = attached(), reason = packet_reason_out(now, tunnel, len, out, &out_len);
+
+	close(now);
+	if (reason != REASON_denied_list)
+		fail_msg("%s, a denied source in a tunnel: %s", when, reason_names[reason]);
+}
+
+static void expect_no_start(char *const *interfaces, size_t count)
+{
+	struct front_settings set = tunnels();
+	struct front_vip vip = { .port = 25 };
+	char err[2048];
+
+	net_parse_ip("192.0.2.25", &vip.ip);
+	set.vips = &vip;
+	set.vip_count = 1;
+	set.interfaces = interfaces;
+	set.interface_count = count;
+	assert_int_not_equal(front_open(&set, &front, err, sizeof(err)), 0);
+}
+
+/* Whatever is attached, of this run or of the one before, judges what it takes out of tunnels: also when a start fails. */
+static void test_restart(void **state)
+{
+	static char *const missing[] = { (char *)"nowhere0" }, *const half[] = { (char *)"veth0", (char *)"nowhere0" };
+	struct front_settings set = tunnels();
+
+	expect_judged("while it runs");
+	front_close(front, false);
+	front = NULL;
+	close(prog);
+	expect_judged("when it has gone");
+	expect_no_start(missing, 1);
+	expect_judged("after a start that failed");
+	expect_no_start(half, 2);
+	expect_judged("after one that failed with the interface taken over");
+	expect_no_start(missing, 1);
+	expect_judged("after another one");
+	front = packet_front(&set);
+	expect_judged("after one that was good");
+	assert_int_equal(access(FRONT_PIN_DIR "/maps/inside", F_OK), 0);
+	assert_int_not_equal(access(FRONT_PIN_DIR "/maps/inside-next", F_OK), 0);
+	prog = packet_pin("progs/front");
+}
+
 static int setup(void **state)
 {
-	static struct net_prefix from[4];
-	static struct in6_addr to[2];
-	struct front_settings set = { .listeners = 1, .workers = 2, .decap_from = from, .decap_from_count = 4, .decap_to = to,
-				      .decap_to_count = 2, .gue_port = GUE_PORT };
+	struct front_settings set = tunnels();
 	struct prefix4 key = { 24, { 203, 0, 113, 0 } };
 	struct rule rule = { .comment = "test" };
 	int deny;
 
-	net_parse_prefix("10.0.0.1", &from[0]);
-	net_parse_prefix("10.1.0.0/16", &from[1]);
-	net_parse_prefix("2001:db8:b::1", &from[2]);
-	net_parse_prefix("2001:db8:c::/48", &from[3]);
-	net_parse_ip("10.0.0.25", &to[0]);
-	net_parse_ip("2001:db8:b::25", &to[1]);
 	front = packet_front(&set);
 	prog = packet_pin("progs/front");
 	deny = packet_pin("maps/deny4");
@@ -383,7 +454,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_inside), cmocka_unit_test(test_refused), cmocka_unit_test(test_cut),
-		cmocka_unit_test(test_cannot_strip), cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_cannot_strip), cmocka_unit_test(test_restart), cmocka_unit_test(test_rows),
 	};
 
 	if (!packet_namespace()) {

@@ -13,6 +13,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,38 +179,72 @@ static int fill_set(int map, uint8_t set, const struct list *list, bool with_v4,
 	return 0;
 }
 
-static int fill_deny(struct front *f, const struct list *list, struct front_config *config, struct front_err err)
+/* Of front_config's: which are read. */
+struct sets {
+	uint32_t deny, allow;
+};
+
+static int read_sets(const struct front *f, struct sets *sets, struct front_err err)
 {
-	uint32_t spare = !(config->deny_list & 1);
+	struct front_config config;
+	uint32_t zero = 0;
+
+	if (bpf_map_lookup_elem(f->front_config, &zero, &config))
+		return front_fail(err, -errno, "cannot read the front's configuration map: %s", strerror(errno));
+	*sets = (struct sets){ config.deny_list, config.allow_set };
+	return 0;
+}
+
+static void put_sets(const struct front *f, struct front_config *config, const void *to)
+{
+	const struct sets *sets = to;
+
+	config->deny_list = sets->deny;
+	config->allow_set = sets->allow;
+}
+
+static int fill_deny(struct front *f, const struct list *list, struct sets *sets, struct front_err err)
+{
+	uint32_t spare = !(sets->deny & 1);
 	int code = fill_set(f->list6, (uint8_t)spare, list, false, err);
 
-	config->deny_list = spare;
+	sets->deny = spare;
 	return code ? code : front_fill_list4(&f->list4, spare, list, err);
 }
 
-static int fill_allow(struct front *f, const struct list *list, struct front_config *config, struct front_err err)
+static int fill_allow(struct front *f, const struct list *list, struct sets *sets, struct front_err err)
 {
-	uint32_t spare = config->allow_set == 1 ? 2 : 1;
+	uint32_t spare = sets->allow == 1 ? 2 : 1;
 
-	config->allow_set = list->count ? spare : 0;
+	sets->allow = list->count ? spare : 0;
 	return fill_set(f->allow_list, (uint8_t)spare, list, true, err);
 }
 
 /* One store makes both current: the programs look at front_config alone. */
+static int fill_and_swap(struct front *f, const struct list *deny, const struct list *allow, struct front_err err)
+{
+	struct sets sets;
+	int code = read_sets(f, &sets, err);
+
+	if (!code && deny)
+		code = fill_deny(f, deny, &sets, err);
+	if (!code && allow)
+		code = fill_allow(f, allow, &sets, err);
+	if (code)
+		return code;
+	code = front_change_config(f, put_sets, &sets);
+	return code ? front_fail(err, code, "cannot switch to the new lists: %s", strerror(-code)) : 0;
+}
+
+/* Filling takes long: whoever fills keeps out others that would, and nobody else. */
 static int swap(struct front *f, const struct list *deny, const struct list *allow, struct front_err err)
 {
-	struct front_config config;
-	uint32_t zero = 0;
-	int code = 0;
+	static pthread_mutex_t filling = PTHREAD_MUTEX_INITIALIZER;
+	int code;
 
-	if (bpf_map_lookup_elem(f->front_config, &zero, &config))
-		return front_fail(err, -errno, "cannot read the front's configuration map: %s", strerror(errno));
-	if (deny)
-		code = fill_deny(f, deny, &config, err);
-	if (!code && allow)
-		code = fill_allow(f, allow, &config, err);
-	if (!code && bpf_map_update_elem(f->front_config, &zero, &config, BPF_ANY))
-		code = front_fail(err, -errno, "cannot switch to the new lists: %s", strerror(errno));
+	pthread_mutex_lock(&filling);
+	code = fill_and_swap(f, deny, allow, err);
+	pthread_mutex_unlock(&filling);
 	return code;
 }
 
@@ -263,9 +298,7 @@ int front_load_lists(struct front *f, struct front_list_files *deny, struct fron
 	if (!code)
 		code = read_files(f, &allowed, err);
 	if (!code && f) {
-		front_lock(f);
 		code = swap(f, deny ? &denied.list : NULL, allow ? &allowed.list : NULL, err);
-		front_unlock(f);
 		tell(f, &denied, code, err.text);
 		tell(f, &allowed, code, err.text);
 	}

@@ -132,10 +132,7 @@ void front_files_failed(struct front *f, enum front_list list, const char *name,
 /* --- front_sources.c --- */
 struct front_names *front_names_new(void);
 void front_names_free(struct front_names *names);
-/* Around changes of front_config and of names: any thread may ask for them. */
-void front_lock(struct front *f);
-void front_unlock(struct front *f);
-/* Under the lock: reads front_config, has it changed, writes it.  0 or negative errno. */
+/* Under a lock: reads front_config, has it changed, writes it.  Workers wait for that lock.  0 or negative errno. */
 typedef void front_config_change(const struct front *f, struct front_config *config, const void *to);
 int front_change_config(struct front *f, front_config_change *change, const void *to);
 void front_fill_limits(const struct front_settings *set, struct front_config *config);

@@ -57,12 +57,13 @@ void front_names_free(struct front_names *names)
 	free(names);
 }
 
-void front_lock(struct front *f)
+/* Around changes of front_config and of names.  Workers stand here, so nobody holds it for more than a few system calls. */
+static void lock(struct front *f)
 {
 	pthread_mutex_lock(&f->names->lock);
 }
 
-void front_unlock(struct front *f)
+static void unlock(struct front *f)
 {
 	pthread_mutex_unlock(&f->names->lock);
 }
@@ -73,7 +74,7 @@ int front_change_config(struct front *f, front_config_change *change, const void
 	uint32_t zero = 0;
 	int code = 0;
 
-	front_lock(f);
+	lock(f);
 	if (bpf_map_lookup_elem(f->front_config, &zero, &config)) {
 		code = -errno;
 	} else {
@@ -81,7 +82,7 @@ int front_change_config(struct front *f, front_config_change *change, const void
 		if (bpf_map_update_elem(f->front_config, &zero, &config, BPF_ANY))
 			code = -errno;
 	}
-	front_unlock(f);
+	unlock(f);
 	return code;
 }
 
@@ -263,12 +264,12 @@ int front_verify_source(struct front *f, const struct in6_addr *ip, const char *
 	if (!ms)
 		return forget(f->verified, &key);
 	snprintf(entry.name, sizeof(entry.name), "%s", name);
-	front_lock(f);
+	lock(f);
 	take_zone_place(f, name_hash(f->names, zone), name_hash(f->names, name));
 	take_place(f, name_hash(f->names, name), &key);
 	/* under the lock too: another thread's newcomer may be about to push this one out */
 	ret = bpf_map_update_elem(f->verified, &key, &entry, BPF_ANY) ? -errno : 0;
-	front_unlock(f);
+	unlock(f);
 	return ret;
 }
 
@@ -278,13 +279,13 @@ static void mark_blocked_used(struct front *f)
 	struct front_config config;
 	uint32_t zero = 0;
 
-	front_lock(f);
+	lock(f);
 	if (!f->blocked_used && !bpf_map_lookup_elem(f->front_config, &zero, &config)) {
 		config.blocked_used = 1;
 		bpf_map_update_elem(f->front_config, &zero, &config, BPF_ANY);
 		__atomic_store_n(&f->blocked_used, true, __ATOMIC_RELAXED);
 	}
-	front_unlock(f);
+	unlock(f);
 }
 
 int front_block_source(struct front *f, const struct in6_addr *ip, uint32_t ms)

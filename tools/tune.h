@@ -66,6 +66,7 @@ enum {
 	TUNE_ADAPTIVE_IS_1 = 2, /* rx-usecs 1 is the word for adaptive */
 	TUNE_OWN_VERSION = 4,	/* `ethtool -i` gives a version of its own also in the kernel's tree */
 	TUNE_CLEARS_GRO = 8,	/* switches LRO and HW-GRO off itself while a program is attached */
+	TUNE_PAUSE_FULL = 16,	/* with autonegotiation of pause frames on it asks for both ways, whatever rx and tx say */
 };
 
 struct tune_driver {

@@ -243,6 +243,19 @@ void tune_check_vlan(struct judge *j)
 			     judge_text(j, "ethtool -K %s rxvlan on", j->f->ifname));
 }
 
+/* autoneg stands in the command only where rx and tx do nothing beside it (ixgbe_set_pauseparam()): ice and i40e answer
+ * EOPNOTSUPP to another one than the link's. */
+static void pause_off(struct judge *j, const struct tune_finding *f)
+{
+	const struct tune_facts *t = j->f;
+	int autoneg = j->driver && (j->driver->flags & TUNE_PAUSE_FULL) && t->pause_autoneg == 1;
+
+	judge_change(j, f, TUNE_BY_PAUSE,
+		     judge_text(j, "ethtool -A %s %srx off tx off", t->ifname, autoneg ? "autoneg off " : ""),
+		     judge_text(j, "ethtool -A %s %srx %s tx %s", t->ifname, autoneg ? "autoneg on " : "",
+				word(t->pause_rx), word(t->pause_tx)));
+}
+
 void tune_check_pause(struct judge *j)
 {
 	const struct tune_facts *t = j->f;
@@ -260,7 +273,5 @@ void tune_check_pause(struct judge *j)
 		return;
 	f->verdict = TUNE_WARN;
 	SAY(f->why, "a card that cannot keep up stops the switch's port, and others behind it");
-	judge_change(j, f, TUNE_BY_PAUSE, judge_text(j, "ethtool -A %s autoneg off rx off tx off", t->ifname),
-		     judge_text(j, "ethtool -A %s autoneg %s rx %s tx %s", t->ifname, word(t->pause_autoneg == 1),
-				word(t->pause_rx), word(t->pause_tx)));
+	pause_off(j, f);
 }

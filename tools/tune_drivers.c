@@ -20,7 +20,7 @@ const struct tune_driver tune_drivers[] = {
 	  .resets =
 		  TUNE_BY_ATTACH | TUNE_BY_CHANNELS | TUNE_BY_RINGS | TUNE_BY_OFFLOADS | TUNE_BY_MTU | TUNE_BY_PAUSE,
 	  .away = "2 to 4 s",
-	  .flags = TUNE_ADAPTIVE_IS_1,
+	  .flags = TUNE_ADAPTIVE_IS_1 | TUNE_PAUSE_FULL,
 	  .attach = "first attach and last detach reset the rings: the link blips",
 	  .irq = "%i-TxRx-%q",
 	  .other = "no XDP beside SR-IOV or DCB; RSC (LRO) must be off; frame (MTU + 22) must fit a buffer of 3072" },

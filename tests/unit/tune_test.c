@@ -251,6 +251,8 @@ static void b_rxcsum(struct tune_facts *f) { f->feature[TUNE_RXCSUM].on = 0; }
 static void b_vlan(struct tune_facts *f) { f->vlans = 1; }
 static void b_vlan_off(struct tune_facts *f) { f->vlans = 1; f->feature[TUNE_RXVLAN].on = 0; }
 static void b_pause(struct tune_facts *f) { f->pause_autoneg = f->pause_rx = 1; }
+static void b_pause_ixgbe(struct tune_facts *f) { b_pause(f); set_driver(f, "ixgbe"); }
+static void b_pause_ixgbe_forced(struct tune_facts *f) { f->pause_tx = 1; set_driver(f, "ixgbe"); }
 static void b_pin(struct tune_facts *f) { f->rules[0] = (struct tune_rule){ 7, 1, 0, 25, 0, 1, 1, 0, 3, -1 }; f->rules_n = 1; }
 static void b_drop(struct tune_facts *f) { f->rules[0] = (struct tune_rule){ 7, 1, 1, 25, 0, 1, 1, 1, -1, -1 }; f->rules_n = 1; }
 static void b_drop_hand(struct tune_facts *f) { f->rules[0] = (struct tune_rule){ 7, 1, 1, 25, 0, 1, 0, 1, -1, -1 }; f->rules_n = 1; }
@@ -329,7 +331,9 @@ static const struct {
 	{ b_rxcsum, "rx-checksum", TUNE_WARN, "ethtool -K eth0 rx on", "ethtool -K eth0 rx off" },
 	{ b_vlan, "vlan-offload", TUNE_FAIL, "ethtool -K eth0 rxvlan off", "ethtool -K eth0 rxvlan on" },
 	{ b_vlan_off, "vlan-offload", TUNE_OK, NULL, NULL },
-	{ b_pause, "pause", TUNE_WARN, "ethtool -A eth0 autoneg off rx off tx off", "ethtool -A eth0 autoneg on rx on tx off" },
+	{ b_pause, "pause", TUNE_WARN, "ethtool -A eth0 rx off tx off", "ethtool -A eth0 rx on tx off" },
+	{ b_pause_ixgbe, "pause", TUNE_WARN, "ethtool -A eth0 autoneg off rx off tx off", "ethtool -A eth0 autoneg on rx on tx off" },
+	{ b_pause_ixgbe_forced, "pause", TUNE_WARN, "ethtool -A eth0 rx off tx off", "ethtool -A eth0 rx off tx on" },
 	{ b_pin, "ntuple", TUNE_WARN, "ethtool -N eth0 delete 7", "ethtool -N eth0 flow-type tcp4 dst-port 25 action 3 loc 7" },
 	{ b_drop, "ntuple", TUNE_FAIL, "ethtool -N eth0 delete 7", "ethtool -N eth0 flow-type tcp6 dst-port 25 action -1 loc 7" },
 	{ b_drop_hand, "ntuple", TUNE_FAIL, NULL, NULL },

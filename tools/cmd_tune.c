@@ -200,24 +200,6 @@ static void tell_json(const struct tune *t, const struct tune_journal *j)
 		puts("{\"changes\": []}");
 }
 
-static int apply_now(struct tune *t, struct tune_journal *j)
-{
-	int err;
-
-	fprintf(t->to, "running:\n");
-	err = tune_apply(j, t->report, &t->wants, tune_run, t->to);
-	fprintf(t->to, "%s; undo is kept in %s\n", err ? "stopped" : "applied", j->path);
-	tell_json(t, j);
-	if (err)
-		return fault(t->ifname, "not all could be applied; `undo` takes back what was");
-	if (look(t))
-		return 1;
-	tune_print_report(t->to, t->facts, t->report, 0);
-	if (t->report->changes_n)
-		fprintf(t->to, "%zu changes are left: run plan, then apply again\n", t->report->changes_n);
-	return 0;
-}
-
 static size_t wanted_changes(const struct tune *t)
 {
 	size_t n = 0;
@@ -225,6 +207,39 @@ static size_t wanted_changes(const struct tune *t)
 	for (size_t i = 0; i < t->report->changes_n; i++)
 		n += (size_t)tune_change_wanted(&t->report->changes[i], &t->wants);
 	return n;
+}
+
+/* The exit status of an apply of which so many changes were not made */
+static int tell_failed(const struct tune *t, int failed, size_t of)
+{
+	char text[256];
+
+	if (!failed)
+		return 0;
+	snprintf(text, sizeof(text),
+		 "%d of %zu changes failed or were left out, the others are made; mend what each says and apply again, "
+		 "or leave them; `undo` takes back what was made",
+		 failed, of);
+	return fault(t->ifname, text);
+}
+
+static int apply_now(struct tune *t, struct tune_journal *j)
+{
+	size_t wanted = wanted_changes(t);
+	int failed;
+
+	fprintf(t->to, "running:\n");
+	failed = tune_apply(j, t->report, &t->wants, tune_run, t->to);
+	fprintf(t->to, "%s; undo is kept in %s\n", failed < 0 ? "stopped" : "applied", j->path);
+	tell_json(t, j);
+	if (failed < 0)
+		return fault(t->ifname, "not all could be applied; `undo` takes back what was");
+	if (look(t))
+		return 1;
+	tune_print_report(t->to, t->facts, t->report, 0);
+	if (t->report->changes_n)
+		fprintf(t->to, "%zu changes are left: run plan, then apply again\n", t->report->changes_n);
+	return tell_failed(t, failed, wanted);
 }
 
 static int run_apply(struct tune *t)

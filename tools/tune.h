@@ -192,6 +192,8 @@ struct tune_change {
 	char *run, *undo;
 	const char *away; /* resets the link, for about so long; NULL: does not */
 	int needs_mtu;	  /* only with --allow-mtu */
+	const char *needs; /* the check without whose changes this one would not hold; NULL: none */
+	int failed;	  /* set by apply: it failed, or was left out for one that did */
 };
 
 struct tune_report {

@@ -74,7 +74,7 @@ static int run_program(const char *command, char *why, size_t size)
 		if (*c == '\n')
 			*c = c[1] ? ';' : '\0';
 	free(said);
-	return status > 0 ? -EIO : status;
+	return status > 128 ? -EINTR : status > 0 ? -EIO : status;
 }
 
 int tune_run(const char *command, char *why, size_t size)
@@ -98,52 +98,94 @@ static int save(const struct tune_journal *journal, FILE *to)
 	return err;
 }
 
-int tune_apply(struct tune_journal *journal, const struct tune_report *report, const struct tune_wants *wants,
-	       tune_runner *run, FILE *to)
+/* What failed before has nothing to take back, and is tried anew */
+static void forget_failed(struct tune_journal *journal)
+{
+	for (size_t i = journal->entries_n; i-- > 0;)
+		if (journal->entries[i].state == TUNE_FAILED)
+			tune_journal_drop(journal, i);
+}
+
+static int rests_on_failed(const struct tune_report *report, const struct tune_change *c)
+{
+	for (size_t i = 0; c->needs && i < report->changes_n; i++)
+		if (report->changes[i].failed && !strcmp(report->changes[i].check, c->needs))
+			return 1;
+	return 0;
+}
+
+/* 0, also when the change fails; a negative errno when it cannot be put down, so must not be made */
+static int make(struct tune_journal *journal, struct tune_change *c, tune_runner *run, FILE *to)
 {
 	char why[256];
-	int err = 0;
+	int err = tune_journal_begin(journal, c);
 
-	for (size_t i = 0; i < report->changes_n && !err; i++) {
-		const struct tune_change *c = &report->changes[i];
+	err = err ? err : save(journal, to);
+	if (err)
+		return err;
+	fprintf(to, "  %s\n", c->run);
+	fflush(to);
+	err = run(c->run, why, sizeof(why));
+	if (err)
+		fprintf(to, "  failed: %s\n", why);
+	c->failed = err != 0;
+	/* one that a signal ended was perhaps done, and stays begun */
+	if (err != -EINTR)
+		journal->entries[journal->entries_n - 1].state = err ? TUNE_FAILED : TUNE_DONE;
+	return save(journal, to);
+}
+
+int tune_apply(struct tune_journal *journal, struct tune_report *report, const struct tune_wants *wants,
+	       tune_runner *run, FILE *to)
+{
+	int failed = 0, err;
+
+	forget_failed(journal);
+	for (size_t i = 0; i < report->changes_n; i++) {
+		struct tune_change *c = &report->changes[i];
 
 		if (!tune_change_wanted(c, wants))
 			continue;
-		err = tune_journal_begin(journal, c);
-		err = err ? err : save(journal, to);
+		c->failed = rests_on_failed(report, c);
+		if (c->failed)
+			fprintf(to, "  # %s   (left out: it would not hold without %s)\n", c->run, c->needs);
+		err = c->failed ? 0 : make(journal, c, run, to);
 		if (err)
 			return err;
-		fprintf(to, "  %s\n", c->run);
-		fflush(to);
-		err = run(c->run, why, sizeof(why));
-		journal->entries[journal->entries_n - 1].state = err ? TUNE_FAILED : TUNE_DONE;
-		if (err)
-			fprintf(to, "  failed: %s\n", why);
-		if (save(journal, to))
-			return err ? err : -EIO;
+		failed += c->failed;
 	}
-	return err;
+	return failed;
+}
+
+/* Whether the entry may be forgotten */
+static int taken_back(const struct tune_entry *e, tune_runner *run, FILE *to)
+{
+	char why[256];
+	int err;
+
+	if (e->state == TUNE_FAILED)
+		return 1;
+	fprintf(to, "  %s\n", e->undo);
+	fflush(to);
+	err = run(e->undo, why, sizeof(why));
+	if (err && e->state == TUNE_DONE)
+		fprintf(to, "  failed: %s; kept for the next undo\n", why);
+	else if (err)
+		fprintf(to, "  (%s; it was perhaps never done)\n", why);
+	return !err || e->state != TUNE_DONE;
 }
 
 int tune_undo(struct tune_journal *journal, tune_runner *run, FILE *to)
 {
-	char why[256];
 	int stay = 0;
 
 	for (size_t i = journal->entries_n; i-- > 0;) {
-		const struct tune_entry *e = &journal->entries[i];
 		int err;
 
-		fprintf(to, "  %s\n", e->undo);
-		fflush(to);
-		err = run(e->undo, why, sizeof(why));
-		if (err && e->state == TUNE_DONE) {
-			fprintf(to, "  failed: %s; kept for the next undo\n", why);
+		if (!taken_back(&journal->entries[i], run, to)) {
 			stay++;
 			continue;
 		}
-		if (err)
-			fprintf(to, "  (%s; it was perhaps never done)\n", why);
 		tune_journal_drop(journal, i);
 		err = save(journal, to);
 		if (err)

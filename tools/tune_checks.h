@@ -19,11 +19,12 @@ struct judge {
 
 /* A new finding, ok until said otherwise; NULL never: a spare one takes what memory has no room for. */
 struct tune_finding *judge_finding(struct judge *j, const char *check);
-/* Takes both texts (made by judge_text()).  by: TUNE_BY_… or 0. */
+/* Takes both texts (made by judge_text()).  by: TUNE_BY_… or 0.  NULL when memory is out. */
 struct tune_change *judge_change(struct judge *j, const struct tune_finding *finding, unsigned by, char *run, char *undo);
 char *judge_text(struct judge *j, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* "echo VALUE >PATH" both ways; path without the first "/". */
-void judge_write(struct judge *j, const struct tune_finding *finding, const char *path, const char *value, const char *before);
+struct tune_change *judge_write(struct judge *j, const struct tune_finding *finding, const char *path, const char *value,
+				const char *before);
 
 int judge_frags(const struct judge *j);
 

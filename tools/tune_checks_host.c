@@ -87,10 +87,13 @@ void tune_check_irq_affinity(struct judge *j)
 	SAY(f->why, "an interrupt on another core than the worker's carries every packet across caches, or sockets");
 	for (unsigned i = 0; i < j->f->irqs_n; i++) {
 		const struct tune_irq *irq = &j->f->irqs[i];
+		struct tune_change *c = NULL;
 
 		snprintf(path, sizeof(path), "proc/irq/%u/smp_affinity_list", irq->irq);
 		if (in_use(j, irq) && !on_its_core(j, irq, want) && *irq->affinity)
-			judge_write(j, f, path, want, irq->affinity);
+			c = judge_write(j, f, path, want, irq->affinity);
+		if (c)
+			c->needs = "irqbalance"; /* which would move it again */
 	}
 }
 

@@ -2,7 +2,7 @@
 /*
  * What was changed and how to take it back: tune-IFACE.json.  Written whole beside the old one, flushed and renamed,
  * before a command is run and after it, so that after a crash at any moment the file says of every command whether it
- * was never begun, perhaps done, or done.  Read back only if it is root's alone: its lines are run as root.
+ * was never begun, perhaps done (begun), done, or failed, which leaves nothing to take back.  Read back only if it is root's alone: its lines are run as root.
  */
 #ifndef DANELAW_TUNE_JOURNAL_H
 #define DANELAW_TUNE_JOURNAL_H
@@ -34,7 +34,7 @@ void tune_journal_free(struct tune_journal *journal);
 
 /* Appends an entry that is begun; the caller saves.  0 or -ENOMEM. */
 int tune_journal_begin(struct tune_journal *journal, const struct tune_change *change);
-/* As it would be on disk, for --json: after an apply all that undo would take back, after an undo what stays. */
+/* As it would be on disk, for --json: after an apply what it made, what failed, and all from before, after an undo what stays. */
 int tune_journal_print(FILE *to, const struct tune_journal *journal);
 /* Forgets entry i. */
 void tune_journal_drop(struct tune_journal *journal, size_t i);

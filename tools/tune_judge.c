@@ -6,13 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* In the order of the plan: what resets the link goes before what a reset would undo. */
+/* In the order of the plan: what resets the link goes before what a reset would undo; RPS before channels, since a queue
+ * that goes away has none to switch off, and undo sets it once the queue is there again. */
 static void (*const checks[])(struct judge *j) = {
-	tune_check_driver,     tune_check_firmware, tune_check_xdp,	   tune_check_mtu,
-	tune_check_offloads,   tune_check_vlan,	    tune_check_pause,	   tune_check_rules,
-	tune_check_rss_table,  tune_check_channels, tune_check_xdp_queues, tune_check_rings,
-	tune_check_coalescing, tune_check_rss_hash, tune_check_irqbalance, tune_check_irq_affinity,
-	tune_check_rps,	       tune_check_xps,	    tune_check_napi,	   tune_check_sysctls,
+	tune_check_driver,       tune_check_firmware,     tune_check_xdp,          tune_check_mtu,
+	tune_check_offloads,     tune_check_vlan,         tune_check_pause,        tune_check_rules,
+	tune_check_rss_table,    tune_check_rps,          tune_check_channels,     tune_check_xdp_queues,
+	tune_check_rings,        tune_check_coalescing,   tune_check_rss_hash,     tune_check_irqbalance,
+	tune_check_irq_affinity, tune_check_xps,          tune_check_napi,         tune_check_sysctls,
 	tune_check_governor,
 };
 
@@ -82,11 +83,11 @@ char *judge_text(struct judge *j, const char *format, ...)
 	return text;
 }
 
-void judge_write(struct judge *j, const struct tune_finding *finding, const char *path, const char *value,
-		 const char *before)
+struct tune_change *judge_write(struct judge *j, const struct tune_finding *finding, const char *path,
+				const char *value, const char *before)
 {
-	judge_change(j, finding, 0, judge_text(j, "echo %s >/%s", value, path),
-		     judge_text(j, "echo %s >/%s", before, path));
+	return judge_change(j, finding, 0, judge_text(j, "echo %s >/%s", value, path),
+			    judge_text(j, "echo %s >/%s", before, path));
 }
 
 /* What apply would not touch, and why.  Some drivers offer XDP only while channels are right (ena, veth since 6.3): a

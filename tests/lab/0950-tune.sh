@@ -22,7 +22,7 @@ same()
 	is "$(diff <(echo "$before") <(tune_state v0))" "" "$1"
 }
 
-tap_plan 59
+tap_plan 66
 mount -t sysfs sysfs /sys && mount -t bpf bpf /sys/fs/bpf && pair && tune_program || lab_die "cannot make the pair"
 before=$(tune_state v0)
 
@@ -134,6 +134,23 @@ ip link set dev v0 xdpgeneric off
 is "$(tune v0 apply --yes --json | jq -r '.changes[].run')" "$(tune v0 undo --json >$LAB_RUN/undo; tune v0 plan | tune_planned)" \
 	"apply --json tells what it ran"
 is "$(jq '.changes | length' $LAB_RUN/undo)" 0 "undo --json tells that nothing stays"
+
+# a card that does not take one of the commands
+ethtool=$(command -v ethtool)
+cp $ethtool $LAB_RUN/ethtool
+printf '#!/bin/sh\n[ "$1" = -K ] || exec %s "$@"\necho "not on this card" >&2\nexit 1\n' $LAB_RUN/ethtool >$LAB_RUN/picky
+chmod +x $LAB_RUN/picky
+before=$(tune_state v0)
+mount --bind $LAB_RUN/picky $ethtool
+tune v0 apply --yes >$LAB_RUN/out 2>&1
+is $? 1 "a command that fails makes apply fail"
+like "$(cat $LAB_RUN/out)" "failed: not on this card" "in its own words"
+like "$(cat $LAB_RUN/out)" "1 of [0-9]+ changes failed" "and counted"
+umount $ethtool
+is "$(tune v0 plan | tune_planned | grep -v xps_cpus)" "ethtool -K v0 gro on" "the others were run"
+is "$(jq -r '.changes[] | select(.state == "failed") | .run' $TUNE_STATE/tune-v0.json)" "ethtool -K v0 gro on" "the journal knows which"
+ok "undo" tune v0 undo
+same "takes back the others"
 
 ok "record" tune v0 record $LAB_RUN/tree
 is "$(tune v0 check --root $LAB_RUN/tree)" "$(tune v0 check)" "a recorded tree gives the same findings"

@@ -29,7 +29,7 @@ static struct tune_facts *facts;
 
 /* ---- the world: "set K V" writes V into file K ---- */
 
-static int die_at = -1, die_after, fail_at = -1, steps;
+static int die_at = -1, die_after, fail_at = -1, fail_with = -EIO, steps;
 
 static void world_set(const char *key, const char *value)
 {
@@ -65,7 +65,7 @@ static int world_run(const char *command, char *why, size_t size)
 	if (steps == fail_at) {
 		steps++;
 		snprintf(why, size, "as told");
-		return -EIO;
+		return fail_with;
 	}
 	world_set(key, value);
 	if (steps == die_at)
@@ -95,6 +95,7 @@ static struct tune_report *report_new(void)
 static void world_reset(void)
 {
 	die_at = fail_at = -1;
+	fail_with = -EIO;
 	die_after = steps = 0;
 	for (int i = 0; i < N; i++) {
 		char key[16], value[16];
@@ -200,15 +201,87 @@ static void apply_goes_on_after_a_crash(void **state)
 	assert_world(0);
 }
 
-static void stops_at_the_first_that_fails(void **state)
+/* Which keys are new, a letter each: "nonnn" */
+static void assert_keys(const char *wanted)
+{
+	char key[16], got[32], seen[N + 1] = "";
+
+	for (int i = 0; i < N; i++) {
+		snprintf(key, sizeof(key), "k%d", i);
+		world_get(key, got);
+		seen[i] = got[0];
+	}
+	assert_string_equal(seen, wanted);
+}
+
+/* One fails: the others are done, and they alone are taken back */
+static void goes_on_past_one_that_fails(void **state)
+{
+	static const char *const wanted[N] = { "onnnn", "nonnn", "nnonn", "nnnon", "nnnno" };
+
+	for (int bad = 0; bad < N; bad++) {
+		world_reset();
+		fail_at = bad;
+		assert_int_equal(apply_all(), 1);
+		assert_keys(wanted[bad]);
+		fail_at = -1;
+		steps = 0;
+		assert_int_equal(undo_all(), 0);
+		assert_int_equal(steps, N - 1);
+		assert_world(0);
+		assert_int_equal(undo_all(), -ENOENT);
+	}
+}
+
+static void what_failed_is_tried_again(void **state)
 {
 	world_reset();
 	fail_at = 2;
-	assert_int_equal(apply_all(), -EIO);
-	assert_world(2);
+	assert_int_equal(apply_all(), 1);
+	fail_at = -1;
+	assert_int_equal(apply_all(), 0);
+	assert_world(N);
+	steps = 0;
+	assert_int_equal(undo_all(), 0);
+	assert_int_equal(steps, 2 * N - 1);
+	assert_world(0);
+}
+
+/* A command that a signal ended may have done its work */
+static void one_that_was_killed_is_taken_back(void **state)
+{
+	world_reset();
+	fail_at = 2;
+	fail_with = -EINTR;
+	assert_int_equal(apply_all(), 1);
+	world_set("k2", "new");
 	fail_at = -1;
 	assert_int_equal(undo_all(), 0);
 	assert_world(0);
+}
+
+/* What would hold only if another change was made is left out where that one failed, and not begun */
+static void what_rests_on_one_that_fails_is_left_out(void **state)
+{
+	struct tune_report *r = report_new();
+	struct tune_wants wants = { 0 };
+	struct tune_journal *j = tune_journal_new(dir, facts);
+
+	world_reset();
+	r->changes[1].check = "first";
+	r->changes[3].needs = "first";
+	fail_at = 1;
+	assert_int_equal(tune_apply(j, r, &wants, world_run, quiet), 2);
+	assert_keys("nonon");
+	assert_int_equal(j->entries_n, N - 1);
+	fail_at = -1;
+	assert_int_equal(tune_undo(j, world_run, quiet), 0);
+	assert_world(0);
+	assert_int_equal(tune_apply(j, r, &wants, world_run, quiet), 0);
+	assert_world(N);
+	assert_int_equal(tune_undo(j, world_run, quiet), 0);
+	tune_journal_free(j);
+	tune_report_free(r);
 }
 
 static void what_cannot_be_taken_back_stays(void **state)
@@ -405,7 +478,10 @@ int main(void)
 		cmocka_unit_test(killed_while_applying),
 		cmocka_unit_test(killed_while_undoing),
 		cmocka_unit_test(apply_goes_on_after_a_crash),
-		cmocka_unit_test(stops_at_the_first_that_fails),
+		cmocka_unit_test(goes_on_past_one_that_fails),
+		cmocka_unit_test(what_failed_is_tried_again),
+		cmocka_unit_test(one_that_was_killed_is_taken_back),
+		cmocka_unit_test(what_rests_on_one_that_fails_is_left_out),
 		cmocka_unit_test(what_cannot_be_taken_back_stays),
 		cmocka_unit_test(mtu_only_when_allowed),
 		cmocka_unit_test(cut_short),

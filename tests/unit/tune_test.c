@@ -491,6 +491,48 @@ static void channels_first(void **state)
 	free(f);
 }
 
+static const struct tune_change *nth_of(const struct tune_report *r, const char *check)
+{
+	for (size_t i = 0; i < r->changes_n; i++)
+		if (!strcmp(r->changes[i].check, check))
+			return &r->changes[i];
+	return NULL;
+}
+
+/* While irqbalance runs, an interrupt does not stay where it is put */
+static void interrupts_rest_on_irqbalance(void **state)
+{
+	struct tune_facts *f = well();
+	struct tune_wants wants = { 0 };
+	struct tune_report *r;
+
+	b_irq(f);
+	b_irqbalance(f);
+	b_somaxconn(f);
+	r = tune_judge(f, &wants);
+	assert_string_equal(nth_of(r, "irq-affinity")->needs, "irqbalance");
+	assert_null(nth_of(r, "irqbalance")->needs);
+	assert_null(nth_of(r, "net.core.somaxconn")->needs);
+	tune_report_free(r);
+	free(f);
+}
+
+/* A queue that goes away has no RPS to switch off, and gets its RPS back only once it is there again */
+static void rps_before_channels(void **state)
+{
+	struct tune_facts *f = well();
+	struct tune_wants wants = { .workers = 4 };
+	struct tune_report *r;
+
+	tune_cpus_list(&f->rps[7], "0-3");
+	r = tune_judge(f, &wants);
+	assert_int_equal(r->changes_n, 2);
+	assert_string_equal(r->changes[0].run, "echo 0 >/sys/class/net/eth0/queues/rx-7/rps_cpus");
+	assert_string_equal(r->changes[1].run, "ethtool -L eth0 combined 4");
+	tune_report_free(r);
+	free(f);
+}
+
 /* ---- what undo is held against ---- */
 
 static void lines(void **state)
@@ -530,7 +572,8 @@ int main(void)
 		cmocka_unit_test(cpu_sets),	  cmocka_unit_test(bad_cpu_sets), cmocka_unit_test(cut_replies),
 		cmocka_unit_test(rules),	  cmocka_unit_test(hashes),	  cmocka_unit_test(all_well),
 		cmocka_unit_test(checks),	  cmocka_unit_test(refusals),	  cmocka_unit_test(channels_first),
-		cmocka_unit_test(lines),
+		cmocka_unit_test(lines),	  cmocka_unit_test(interrupts_rest_on_irqbalance),
+		cmocka_unit_test(rps_before_channels),
 	};
 
 	return cmocka_run_group_tests_name("tune", tests, NULL, NULL);

@@ -19,7 +19,7 @@ void tune_check_driver(struct judge *j)
 	struct tune_finding *f = judge_finding(j, "driver");
 
 	SAY(f->seen, "ethtool -i %s", j->f->ifname);
-	SAY(f->now, "%s %.48s", j->f->has_ethtool ? j->f->driver : "not told", j->f->version);
+	SAY(f->now, "%s%s%.48s", j->f->has_ethtool ? j->f->driver : "not told", *j->f->version ? " " : "", j->f->version);
 	if (!j->driver) {
 		f->verdict = TUNE_WARN;
 		SAY(f->wanted, "one of --driver-facts");

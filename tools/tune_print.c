@@ -10,7 +10,7 @@ static void head(FILE *to, const struct tune_facts *f)
 {
 	char cores[64];
 
-	fprintf(to, "%s: %s %s", f->ifname, *f->driver ? f->driver : "driver not told", f->version);
+	fprintf(to, "%s: %s%s%s", f->ifname, *f->driver ? f->driver : "driver not told", *f->version ? " " : "", f->version);
 	if (*f->firmware)
 		fprintf(to, ", firmware %s", f->firmware);
 	fprintf(to, ", kernel %s", f->kernel);

@@ -183,6 +183,29 @@ static void no_such_interface(void **state)
 	tune_source_free(source);
 }
 
+/* As of lo: ethtool tells neither driver nor version, and no text has a hole for them */
+static void no_driver(void **state)
+{
+	static const char head[] = "lo: driver not told, kernel 6.1.0, cores ";
+	struct tune_facts *facts = calloc(1, sizeof(*facts));
+	struct tune_wants wants = { 0 };
+	struct tune_report *report;
+	char *text;
+
+	assert_non_null(facts);
+	facts->numa = -1;
+	snprintf(facts->ifname, sizeof(facts->ifname), "lo");
+	snprintf(facts->kernel, sizeof(facts->kernel), "6.1.0");
+	report = tune_judge(facts, &wants);
+	assert_non_null(report);
+	assert_string_equal(report->findings[0].now, "not told");
+	text = plan_text(facts, report, &wants);
+	assert_memory_equal(text, head, sizeof(head) - 1);
+	free(text);
+	tune_report_free(report);
+	free(facts);
+}
+
 /* What is recorded while a tree is read is that tree again */
 static void recording_is_the_same(void **state)
 {
@@ -213,12 +236,13 @@ static void recording_is_the_same(void **state)
 
 int main(void)
 {
-	struct CMUnitTest tests[CASES_MAX + 3] = {
+	struct CMUnitTest tests[CASES_MAX + 4] = {
 		cmocka_unit_test(every_driver_has_a_case),
 		cmocka_unit_test(no_such_interface),
+		cmocka_unit_test(no_driver),
 		cmocka_unit_test(recording_is_the_same),
 	};
-	size_t n = 3;
+	size_t n = 4;
 	struct dirent **all;
 	int found = scandir("tests/tune", &all, NULL, alphasort), failed;
 

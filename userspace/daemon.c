@@ -332,8 +332,6 @@ int daemon_prepare(const struct config *cfg, struct daemon **out, char *err, siz
 		r = set_targets(d, err, err_size);
 	if (!r && has_front(cfg))
 		r = open_front(d, err, err_size);
-	else if (!r && front_take_off())
-		log_warn("the front of an earlier run was still attached and served nobody: taken off");
 	if (!r && d->front)
 		r = load_lists(&cfg->front, d->front, err, err_size);
 	if (!r)
@@ -346,6 +344,14 @@ int daemon_prepare(const struct config *cfg, struct daemon **out, char *err, siz
 		daemon_free(d, true);
 	}
 	return r;
+}
+
+void daemon_settle(struct daemon *d)
+{
+	if (d->front)
+		front_settle(d->front);
+	else if (front_take_off())
+		log_warn("the front of an earlier run was still attached and served nobody: taken off");
 }
 
 static bool judges_clients(const struct config *cfg)
@@ -544,7 +550,7 @@ static void close_sockets(struct daemon *d)
 	free(d->fd_counts);
 }
 
-void daemon_free(struct daemon *d, bool detach)
+void daemon_free(struct daemon *d, bool failed)
 {
 	daemon_drain(d);
 	daemon_cut(d);
@@ -555,8 +561,10 @@ void daemon_free(struct daemon *d, bool detach)
 		dns_stop(d->dns);
 	sources_free(d->shared.sources);
 	lane_free(d->lane);
-	if (d->front)
-		front_close(d->front, detach);
+	if (d->front && failed)
+		front_undo(d->front);
+	else
+		front_close(d->front, false);
 	certificates_unref(d->cfg, d->tls);
 	free(d->tls);
 	free(d->running);

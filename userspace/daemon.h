@@ -28,6 +28,8 @@ struct daemon;
 bool daemon_check(const struct config *cfg, config_complain *complain, void *ctx);
 /* Everything that needs root: certificates, front, listening sockets.  0, or negative with a sentence in err. */
 int daemon_prepare(const struct config *cfg, struct daemon **out, char *err, size_t err_size);
+/* The last step as root, when little can fail any more: what an earlier run left attached and this one has no use for goes. */
+void daemon_settle(struct daemon *d);
 /* Starts the workers (after the drop).  0, or negative with a sentence in err. */
 int daemon_start(struct daemon *d, char *err, size_t err_size);
 /* Certificates and lists again from their files.  On a fault everything stays as it was: negative and err. */
@@ -41,8 +43,8 @@ void daemon_set_leaving(struct daemon *d, bool leaving); /* any thread */
 bool daemon_leaving(const struct daemon *d);
 void daemon_cut(struct daemon *d);	   /* ends what is left */
 bool daemon_done(const struct daemon *d);  /* after a drain: nothing is left */
-/* Stops whatever still runs and frees all.  detach: takes the front off the interfaces too. */
-void daemon_free(struct daemon *d, bool detach);
+/* Stops whatever still runs and frees all; the front stays on.  failed: the start did; only what was on before stays. */
+void daemon_free(struct daemon *d, bool failed);
 
 /* ---- looking ---- */
 

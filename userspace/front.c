@@ -283,7 +283,6 @@ int front_open(const struct front_settings *set, struct front **out, char *text,
 {
 	struct front_err err = { text, size };
 	struct front *f;
-	size_t i;
 	int code;
 
 	if (size)
@@ -296,7 +295,7 @@ int front_open(const struct front_settings *set, struct front **out, char *text,
 		return front_fail(err, -ENOMEM, "out of memory");
 	code = check_kernel(err);
 	if (!code)
-		code = front_pin_dirs(err);
+		code = front_pin_dirs(&f->pins_fresh, err);
 	if (!code)
 		code = front_check_netns(err);
 	if (!code && set->interface_count)
@@ -306,26 +305,43 @@ int front_open(const struct front_settings *set, struct front **out, char *text,
 	if (!code && set->interface_count)
 		code = front_open_cookies(f, set, err);
 	if (code) {
-		for (i = 0; i < f->link_count; i++)
-			front_undo_link(&f->links[i]);
-		front_end_inside(f, false);
-		front_close(f, false);
+		front_undo(f);
 		return code;
 	}
-	if (set->plain_bind)
-		front_drop_steer(); /* of an earlier run: nobody would be there for what it steers */
-	if (!set->dispatcher)
-		front_drop_other_links(set->interfaces, set->interface_count);
-	front_drop_other_progs(set->interfaces, set->dispatcher ? set->interface_count : 0);
-	front_end_inside(f, true);
 	describe(f);
 	*out = f;
 	return 0;
 }
 
+void front_settle(struct front *f)
+{
+	bool dispatched = f->link_count && f->links[0].dispatched;
+
+	if (f->steer_link < 0)
+		front_drop_steer(); /* nobody would be there for what it steers */
+	if (!dispatched)
+		front_drop_other_links(f->links, f->link_count);
+	front_drop_other_progs(f->links, dispatched ? f->link_count : 0);
+	front_end_inside(f, true);
+}
+
 const char *front_describe(const struct front *f)
 {
 	return f->description ? f->description : "nothing attached";
+}
+
+void front_undo(struct front *f)
+{
+	for (size_t i = 0; i < f->link_count; i++)
+		front_undo_link(&f->links[i], i < f->cookie_link_count ? f->cookie_links[i] : -1);
+	if (f->steer_fresh) {
+		bpf_link_detach(f->steer_link);
+		front_drop_steer();
+	}
+	front_end_inside(f, false);
+	if (f->pins_fresh)
+		front_unpin_all();
+	front_close(f, false);
 }
 
 static void close_fd(int fd)

@@ -77,6 +77,10 @@ extern const size_t front_count_rows;
  * detached in between.  0, or negative with sentences in err: what failed, why, what to do.
  */
 int front_open(const struct front_settings *set, struct front **out, char *err, size_t err_size);
+/* The start has come so far that the rest of what an earlier run left, on other interfaces, can be taken off.  Needs root. */
+void front_settle(struct front *f);
+/* The start failed after all: what was attached or pinned where nothing was before is taken off, the rest stays; closes. */
+void front_undo(struct front *f);
 /*
  * For who has no front: takes off what an earlier run left, which would steer new connections to nobody.  One that is served
  * by another process stays.  The maps stay, with what was entered into them.  True: there was one.
@@ -169,7 +173,7 @@ int front_read_flood(const struct front *f, struct front_flood *out);
 
 /* counts[front_count_rows], summed over CPUs; 0 or negative errno. */
 int front_read_counts(const struct front *f, uint64_t *counts);
-/* detach: remove links and pins (SIGTERM of a front that is not to outlive the daemon); else they stay. */
+/* detach: remove links and pins, and all rules with them; else they stay, for the next run. */
 void front_close(struct front *f, bool detach);
 
 #endif

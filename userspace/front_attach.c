@@ -102,13 +102,27 @@ int front_attach_xdp(int prog, const char *interface, bool generic_allowed, stru
 	return 0;
 }
 
-void front_undo_link(const struct front_link *link)
+static void tcx_pin(const char *interface, char *path, size_t size)
+{
+	snprintf(path, size, LINKS "/tcx-%s", interface);
+}
+
+/* Detached by descriptor, too: who is not root any more cannot reach the pins. */
+void front_undo_link(const struct front_link *link, int tcx)
 {
 	char path[128];
 
 	if (!link->fresh)
 		return;
+	if (link->dispatched)
+		front_detach_dispatch(link);
+	else
+		bpf_link_detach(link->fd);
 	xdp_pin(link->interface, path, sizeof(path));
+	unlink(path);
+	if (tcx >= 0)
+		bpf_link_detach(tcx);
+	tcx_pin(link->interface, path, sizeof(path));
 	unlink(path);
 }
 
@@ -120,7 +134,7 @@ int front_attach_tcx(int prog, const struct front_link *at, struct front_err err
 	char path[128];
 	int fd;
 
-	snprintf(path, sizeof(path), LINKS "/tcx-%s", at->interface);
+	tcx_pin(at->interface, path, sizeof(path));
 	fd = bpf_obj_get(path);
 	if (fd >= 0) {
 		if (!at->fresh && !bpf_link_update(fd, prog, NULL))
@@ -158,7 +172,7 @@ int front_check_netns(struct front_err err)
 	return code;
 }
 
-int front_attach_steer(int prog, int *link, struct front_err err)
+int front_attach_steer(int prog, int *link, bool *fresh, struct front_err err)
 {
 	int netns, code;
 
@@ -178,6 +192,7 @@ int front_attach_steer(int prog, int *link, struct front_err err)
 	if (code)
 		return front_fail(err, code, "cannot attach the sk_lookup program to this network namespace: %s%s",
 				  strerror(-code), code == -E2BIG ? " (`bpftool link show` lists those there are)" : "");
+	*fresh = true;
 	if (bpf_obj_pin(*link, STEER_PIN))
 		return front_fail(err, -errno, "cannot pin the sk_lookup link as " STEER_PIN ": %s", strerror(errno));
 	return 0;
@@ -189,7 +204,7 @@ void front_drop_steer(void)
 }
 
 /* Pins of PREFIX-INTERFACE whose interface is not among ours. */
-static void drop_others(const char *dir, const char *prefix, char *const *interfaces, size_t count)
+static void drop_others(const char *dir, const char *prefix, const struct front_link *links, size_t count)
 {
 	DIR *d = opendir(dir);
 	size_t len = strlen(prefix);
@@ -203,7 +218,7 @@ static void drop_others(const char *dir, const char *prefix, char *const *interf
 
 		if (strncmp(entry->d_name, prefix, len))
 			continue;
-		while (i < count && strcmp(interfaces[i], entry->d_name + len))
+		while (i < count && strcmp(links[i].interface, entry->d_name + len))
 			i++;
 		if (i < count)
 			continue;
@@ -213,15 +228,15 @@ static void drop_others(const char *dir, const char *prefix, char *const *interf
 	closedir(d);
 }
 
-void front_drop_other_links(char *const *interfaces, size_t count)
+void front_drop_other_links(const struct front_link *links, size_t count)
 {
-	drop_others(LINKS, "xdp-", interfaces, count);
-	drop_others(LINKS, "tcx-", interfaces, count);
+	drop_others(LINKS, "xdp-", links, count);
+	drop_others(LINKS, "tcx-", links, count);
 }
 
-void front_drop_other_progs(char *const *interfaces, size_t count)
+void front_drop_other_progs(const struct front_link *links, size_t count)
 {
-	drop_others(FRONT_PIN_DIR "/progs", "front-", interfaces, count);
+	drop_others(FRONT_PIN_DIR "/progs", "front-", links, count);
 }
 
 bool front_take_off(void)

@@ -128,21 +128,24 @@ int front_dispatch_open(struct front_err err)
 	return code;
 }
 
-/* Calls what the dispatcher of the interface has by our name, but not the program of this id. */
-static void detach_others(unsigned ifindex, uint32_t but_id)
+/* Calls what the dispatcher of the interface has by our name, but not the program of this id.  True: there was one. */
+static bool detach_others(unsigned ifindex, uint32_t but_id)
 {
 	struct xdp_multiprog *mp = xdp.multi_get((int)ifindex);
 	struct xdp_program *prog = NULL;
 
+	bool found = false;
+
 	if (!mp || xdp.get_error(mp))
-		return;
-	while (!xdp.multi_is_legacy(mp) && (prog = xdp.multi_next(prog, mp)))
+		return false;
+	while (!found && !xdp.multi_is_legacy(mp) && (prog = xdp.multi_next(prog, mp)))
 		if (!strcmp(xdp.name(prog), "front") && xdp.id(prog) != but_id) {
 			/* makes the dispatcher anew, so mp is of the past: at most one is there */
 			xdp.detach(prog, (int)ifindex, xdp.multi_mode(mp), 0);
-			break;
+			found = true;
 		}
 	xdp.multi_close(mp);
+	return found;
 }
 
 static int attach(struct xdp_program *prog, const char *interface, bool generic_allowed, struct front_link *link, struct front_err err)
@@ -166,7 +169,7 @@ static int attach(struct xdp_program *prog, const char *interface, bool generic_
 		return front_fail(err, -EOPNOTSUPP, "%s (%s): libxdp cannot use its dispatcher here: %s; use attach = link", interface,
 				  link->driver, front_heard());
 	}
-	detach_others(link->ifindex, xdp.id(prog));
+	link->fresh = !detach_others(link->ifindex, xdp.id(prog));
 	return 0;
 }
 

@@ -64,6 +64,8 @@ struct front {
 	struct front_link *links;
 	size_t link_count;
 	int steer_link;		/* -1: no steering */
+	bool steer_fresh;	/* attached by us just now, not taken over */
+	bool pins_fresh;	/* nothing was pinned before us */
 	int vips, vip_ports, front_config, front_stats, front_also;
 	struct list4 list4;
 	int list6, allow_list, list_files;
@@ -169,7 +171,8 @@ void front_size_spread(struct bpf_map *spread);
 int front_set_spread(struct front *f, const uint32_t *cpu_worker, size_t count);
 
 /* --- front_pins.c --- */
-int front_pin_dirs(struct front_err err);
+/* fresh: there were none. */
+int front_pin_dirs(bool *fresh, struct front_err err);
 /* Lets obj's maps be found or made under FRONT_PIN_DIR/maps; maps of another shape than ours are let go. */
 int front_pin_maps(struct bpf_object *obj, struct front_err err);
 /* Around a start: makes way for a new array `inside`; gives it the name, or leaves pinned what attached programs use. */
@@ -181,18 +184,18 @@ void front_unpin_all(void);
 /* --- front_attach.c --- */
 /* Attaches prog to the interface, or takes the pinned link over; fills *link. */
 int front_attach_xdp(int prog, const char *interface, bool generic_allowed, struct front_link *link, struct front_err err);
-/* Takes the pin of a link away again that front_attach_xdp() made new. */
-void front_undo_link(const struct front_link *link);
+/* Takes a link off again that is fresh, and tcx, what front_attach_tcx() gave for it (-1: nothing). */
+void front_undo_link(const struct front_link *link, int tcx);
 /* Refuses to touch pins that belong to another network namespace. */
 int front_check_netns(struct front_err err);
 /* The tc program at an interface's ingress (tcx, Linux 6.6), pinned; the link's descriptor. */
 int front_attach_tcx(int prog, const struct front_link *at, struct front_err err);
-int front_attach_steer(int prog, int *link, struct front_err err);
+int front_attach_steer(int prog, int *link, bool *fresh, struct front_err err);
 void front_drop_steer(void);
-/* Detaches pinned links of interfaces that are no longer ours. */
-void front_drop_other_links(char *const *interfaces, size_t count);
+/* Detaches pinned links of other interfaces than those of links. */
+void front_drop_other_links(const struct front_link *links, size_t count);
 /* The same of pins of what is in dispatchers. */
-void front_drop_other_progs(char *const *interfaces, size_t count);
+void front_drop_other_progs(const struct front_link *links, size_t count);
 
 bool front_is_native(unsigned ifindex);
 

@@ -80,7 +80,7 @@ static int make_dir(const char *path, struct front_err err)
 	return 0;
 }
 
-int front_pin_dirs(struct front_err err)
+int front_pin_dirs(bool *fresh, struct front_err err)
 {
 	struct statfs fs;
 	int code;
@@ -91,6 +91,7 @@ int front_pin_dirs(struct front_err err)
 					  BPFFS " is not mounted and mounting it failed (%s); as root: mount -t bpf bpf " BPFFS,
 					  strerror(errno));
 	}
+	*fresh = access(FRONT_PIN_DIR, F_OK) != 0;
 	code = make_dir(FRONT_PIN_DIR, err);
 	if (!code)
 		code = make_dir(FRONT_PIN_DIR "/maps", err);
@@ -176,7 +177,7 @@ void front_end_inside(struct front *f, bool good)
 		return;
 	}
 	for (i = 0; i < f->link_count; i++)
-		kept |= f->links[i].dispatched || (f->links[i].fd >= 0 && !f->links[i].fresh);
+		kept |= (f->links[i].dispatched || f->links[i].fd >= 0) && !f->links[i].fresh;
 	if (kept)
 		return;
 	unlink(INSIDE_NEXT);

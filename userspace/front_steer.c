@@ -40,7 +40,7 @@ int front_load_steer(struct front *f, const struct front_settings *set, struct f
 	if (!code)
 		code = front_pin_prog(bpf_program__fd(skel->progs.steer), "steer", err);
 	if (!code)
-		code = front_attach_steer(bpf_program__fd(skel->progs.steer), &f->steer_link, err);
+		code = front_attach_steer(bpf_program__fd(skel->progs.steer), &f->steer_link, &f->steer_fresh, err);
 out:
 	steer_bpf__destroy(skel);
 	return code;

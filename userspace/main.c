@@ -140,13 +140,13 @@ struct running {
 	struct protect *protect;
 };
 
-static void stop(struct running *r)
+static void stop(struct running *r, bool failed)
 {
 	metrics_stop(r->metrics);
 	control_stop(r->control);
 	protect_close(r->protect);
 	if (r->daemon)
-		daemon_free(r->daemon, true);
+		daemon_free(r->daemon, failed);
 }
 
 /* What needs root. */
@@ -172,6 +172,8 @@ static int prepare(const struct config *cfg, struct running *r, char *err, size_
 	free(paths);
 	if (code)
 		snprintf(err, err_size, "opener: %s", strerror(-code));
+	else
+		daemon_settle(r->daemon);
 	return code;
 }
 
@@ -304,13 +306,13 @@ int main(int argc, char **argv)
 	struct running r = { 0 };
 
 	if (start(cfg, &r, err, sizeof(err))) {
-		stop(&r);
+		stop(&r, true);
 		log_fatal("%s", err);
 	}
 	notify_ready(r.daemon);
 	log_info("danelawd " DANELAW_VERSION " is ready");
 	serve(r.daemon, r.control, r.protect, &signals);
-	stop(&r);
+	stop(&r, false);
 	config_free(cfg);
 	log_info("ended");
 	return 0;

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # SIGHUP and the lists: files that only root reads reach the front of a daemon that is not root any more; a bad line
-# changes neither list; a file that is renamed into place is read, and one that is gone is named.
+# changes neither list; a file that is renamed into place is read, and one that is gone is named.  A start that fails for
+# a bad line takes nothing away either.
 
 . "$(dirname "$0")/lib.sh"
 . "$LAB_DIR/tap.sh"
@@ -27,7 +28,7 @@ for l in json.load(sys.stdin):
         print(l["file"].split("/")[-1], l["entries"], l["hits"], 0 <= time.time() - l["loaded_s"] < 600, l.get("failed", {}).get("why", "-"))'
 }
 
-tap_plan 22
+tap_plan 28
 lab_up
 mkdir -p $LAB_EDGE_DIR
 mkdir -m 700 $LAB_RUN/lists
@@ -76,4 +77,30 @@ ok "and nothing changed" eval '! greeted 10'
 like "$(files | grep ^allow)" '^allow\.txt 1 [0-9]+ True [^ ]*allow\.txt: No such file or directory' "the lists: that it is gone"
 edge_stop
 is $? 0 "danelawd ends well"
+
+# link: the XDP link's number, the same as long as the front was never off
+link()
+{
+	bpftool -j link show pinned $LAB_PINS/links/xdp-edge0 | grep -o '"id":[0-9]*' | head -n 1
+}
+
+: >$LAB_RUN/lists/allow.txt
+edge_start
+net_run edge danelawctl front deny add 198.51.100.11
+before=$(link)
+kill -KILL "$EDGE_PID"
+wait "$EDGE_PID" 2>/dev/null
+echo '198.51.100.300' >$LAB_RUN/lists/drop.txt
+edge_spawn -c $EDGE_CONF
+wait "$EDGE_PID"
+like "$? $(tail -n 1 $EDGE_LOG)" '^1 .*drop\.txt:1: "198\.51\.100\.300" is not an address.*the old list stays' \
+	"after a crash a start fails for a bad line"
+is "$(edge_attached) $(link)" "native $before" "the front stays on"
+like "$(net_run edge danelawctl front deny list)" '198\.51\.100\.11' "with the rules that were made by hand"
+: >$LAB_RUN/lists/drop.txt
+edge_start
+is "$(link)" "$before" "with the line mended danelawd takes it over"
+like "$(net_run edge danelawctl front deny list)" '198\.51\.100\.11' "and the rules"
+ok ".11 is not greeted" eval '! greeted 11'
+edge_stop
 tap_end

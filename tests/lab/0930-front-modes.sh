@@ -35,7 +35,23 @@ pins()
 	ls $LAB_PINS/links 2>/dev/null
 }
 
-tap_plan 24
+# Another program on the edge's port 25 greets
+others_reached()
+{
+	local perl served
+	(exec nsenter --net=/run/netns/edge perl -MIO::Socket::IP -e '
+		my $l = IO::Socket::IP->new(LocalHost => $ARGV[0], LocalPort => 25, Listen => 1, ReuseAddr => 1) or die;
+		while (my $s = $l->accept) { print $s "220 another\r\n"; close $s }' $LAB_EDGE) &
+	perl=$!
+	lab_wait 5 net_banner edge $LAB_EDGE 25
+	net_banner internet $LAB_EDGE 25
+	served=$?
+	kill $perl
+	wait $perl
+	return $served
+}
+
+tap_plan 30
 lab_up
 mkdir -p $LAB_EDGE_DIR
 
@@ -44,6 +60,18 @@ front 'interfaces = { "lo" }'
 like "$(refused)" '^1 danelawd: lo .* does not take native XDP: Operation not supported.*ethtool -K lo lro off.*allow generic XDP in the configuration' \
 	"a driver without native XDP: refused, with the reason and what to do"
 is "$(edge_attached lo)-$(pins)" "none-" "nothing is attached, nothing pinned"
+
+# a start that fails late, after root's rights are gone, or early: the front was not there before and is not after it
+long=$LAB_EDGE_DIR/$(printf '%0120d' 0)
+front 'interfaces = { "edge0" }'
+sed -i "1i run-dir = \"$long\"" $EDGE_CONF
+like "$(refused)" '^1 danelawd: control socket .*: File name too long' "a control socket that cannot be"
+is "$(edge_attached)" none "nothing stays attached"
+ok "and nothing steered: who listens there is reached" others_reached
+front 'interfaces = { "edge0" } deny = "/nowhere"'
+refused >/dev/null
+is "$(edge_attached)-$(pins)" "none-" "nor after a list that is not there"
+ok "nor is anything steered" others_reached
 
 front 'interfaces = { "edge0", "lo" } mode = generic-allowed'
 edge_start
@@ -54,6 +82,10 @@ is "$(edge_attached edge0) $(edge_attached lo)" "native generic" "and so they ar
 edge_stop
 is $? 0 "ends well"
 is "$(edge_attached lo)" "generic" "the front stays on"
+
+front 'interfaces = { "edge0" } steer = no deny = "/nowhere"'
+refused >/dev/null
+is "$(edge_attached edge0) $(edge_attached lo) $(pins | grep -c sk_lookup)" "native generic 1" "also when a start fails that would have no use for some of it"
 
 front 'interfaces = { "edge0", "lo" }'
 like "$(refused)" '^1 danelawd: lo .* does not take native XDP' "what an earlier run attached generic is not taken over where that is not allowed"

@@ -266,6 +266,7 @@ struct front *packet_front(const struct front_settings *other)
 	}
 	if (front_open(&set, &f, err, sizeof(err)))
 		fail_msg("front_open: %s", err);
+	front_settle(f);
 	return f;
 }
 

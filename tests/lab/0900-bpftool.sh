@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# docs/bpftool.md: every command, in its order, against a running front, its output as shown; and what bpftool put
-# into deny4 and allow4 takes effect on packets.  DOC_WRITE=1: fills in the outputs of blocks that have none.
+# docs/bpftool.md: every command, in its order, against a running front, its output as shown; no pin without its name
+# there; and what bpftool put into deny4 and allow4 takes effect on packets.  DOC_WRITE=1: fills in the outputs of
+# blocks that have none.
 
 . "$(dirname "$0")/lib.sh"
 . "$LAB_DIR/tap.sh"
@@ -47,14 +48,19 @@ undo=$(sed -n 's/^# \(bpftool map delete .*\)/\1/p' "$DOC")
 # something to count, as on any port 25
 while :; do net_run internet timeout 1 bash -c "exec 3<>/dev/tcp/$LAB_EDGE/25" 2>/dev/null; done &
 traffic=$!
+untold=$(cd $LAB_PINS && for pin in maps/* progs/* links/*; do
+	name=${pin#*/}
+	grep -qw -- "${name/edge0/INTERFACE}" "$DOC" || echo "$pin"
+done)
 out=$(in_pins "python3 $LAB_DIR/doc_commands.py $DOC")
 kill $traffic
 n=$(sed -n 's/^1\.\.//p' <<<"$out")
-tap_plan $((n + 9))
+tap_plan $((n + 10))
 grep -v '^1\.\.' <<<"$out"
 TAP_RUN=$n
 TAP_BAD=$(grep -c '^not ok' <<<"$out")
 
+is "$untold" "" "every pin is told of"
 is "$(edge_attached)" none "detached: no program is on the interface"
 ok "and connections still reach the workers" lab_wait 20 greeted
 edge_stop

@@ -138,12 +138,8 @@ static void test_rows(void **state)
 			fail_msg("%s: %s, not %s", rows[i].what, reason_names[reason], reason_names[rows[i].reason]);
 		seen[reason] = true;
 	}
-	seen[REASON_error_config] = true; /* test_fail_open */
-	for (i = REASON_verified; i <= REASON_queue_full; i++)
-		seen[i] = true; /* limit_test.c, steer_test.c, cookie_test.c */
-	for (i = REASON_tunnel_source; i <= REASON_error_tunnel; i++)
-		seen[i] = true; /* tunnel_test.c */
-	for (i = 0; i < REASON_COUNT; i++)
+	/* those that a packet has by itself; the others have their own tests, which tests/house/reasons.sh looks for */
+	for (i = 0; i < REASON_error_config; i++)
 		if (!seen[i])
 			fail_msg("no row shows reason %s", reason_names[i]);
 }

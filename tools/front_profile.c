@@ -52,41 +52,61 @@ static void wait_ms(uint64_t ms)
 	sigtimedwait(&set, NULL, &time);
 }
 
+static json_t *one_row(const struct front_prog_row *b, const struct front_prog_row *a, double took)
+{
+	uint64_t runs = a->runs - b->runs, ns = a->run_ns - b->run_ns;
+	json_t *row = json_pack("{s:s, s:i, s:I, s:f, s:f, s:f}", "program", a->name, "id", (int)a->id, "runs", (json_int_t)runs,
+				"runs_per_s", (double)runs * 1e9 / took, "ns_per_run", runs ? (double)ns / (double)runs : 0.0,
+				"cpu_percent", (double)ns * 100 / took);
+
+	if (a->dispatcher)
+		json_object_set_new(row, "dispatcher", json_integer(a->dispatcher));
+	return row;
+}
+
+/* The copy of the front that each dispatcher's own was loaded beside, and that nothing runs */
+static bool spare(const struct runs *all, const struct front_prog_row *row)
+{
+	for (size_t i = 0; i < all->count && !row->dispatcher; i++)
+		if (all->at[i].dispatcher && !strcmp(all->at[i].name, row->name))
+			return true;
+	return false;
+}
+
 static json_t *compare(const struct runs *before, const struct runs *after)
 {
-	double took = (double)(after->ns - before->ns);
 	json_t *rows = json_array();
 
 	for (size_t i = 0; i < after->count; i++)
 		for (size_t k = 0; k < before->count; k++) {
 			const struct front_prog_row *b = &before->at[k], *a = &after->at[i];
-			uint64_t runs = a->runs - b->runs, ns = a->run_ns - b->run_ns;
 
-			if (a->id == b->id)
-				json_array_append_new(rows, json_pack("{s:s, s:i, s:I, s:f, s:f, s:f}", "program", a->name, "id", (int)a->id,
-								      "runs", (json_int_t)runs, "runs_per_s", (double)runs * 1e9 / took,
-								      "ns_per_run", runs ? (double)ns / (double)runs : 0.0,
-								      "cpu_percent", (double)ns * 100 / took));
+			if (a->id == b->id && a->dispatcher == b->dispatcher && !spare(after, a))
+				json_array_append_new(rows, one_row(b, a, (double)(after->ns - before->ns)));
 		}
 	return rows;
 }
 
-static const char *what_a_run_is(const char *program)
+static void what_a_run_is(const json_t *row, char *out, size_t size)
 {
-	static const char *const runs[][2] = { { "front", "a packet" }, { "cookie", "a packet that the front passed" },
-					       { "steer", "a new connection" }, { "watch", "a look after a listening socket" } };
+	static const char *const runs[][2] = { { "front", "a packet" }, { "front_inside", "in a tunnel: counted with front" },
+					       { "cookie", "a packet that the front passed" }, { "steer", "a new connection" },
+					       { "watch", "a look after a listening socket" } };
+	unsigned long long dispatcher = ctl_number(row, "dispatcher");
 
+	*out = '\0';
 	for (size_t i = 0; i < sizeof(runs) / sizeof(*runs); i++)
-		if (!strcmp(runs[i][0], program))
-			return runs[i][1];
-	return "";
+		if (!strcmp(runs[i][0], ctl_text(row, "program")))
+			snprintf(out, size, "%s", runs[i][1]);
+	if (dispatcher)
+		snprintf(out, size, "a packet, through every program of its dispatcher (id %llu)", dispatcher);
 }
 
 static void print(const json_t *rows, double seconds)
 {
 	struct ctl_table *t = ctl_table_new(
 		"lrrrl", (const char *const[]){ "program", "runs/s", "ns a run", "of one CPU", "what a run is" });
-	char text[CTL_GROUPED_MAX];
+	char text[CTL_GROUPED_MAX], run[80];
 	const json_t *row;
 	size_t i;
 
@@ -95,7 +115,8 @@ static void print(const json_t *rows, double seconds)
 		ctl_cell(t, "%s", ctl_grouped((uint64_t)(json_real_value(json_object_get(row, "runs_per_s")) + 0.5), text));
 		ctl_cell(t, ctl_number(row, "runs") ? "%.0f" : "-", json_real_value(json_object_get(row, "ns_per_run")));
 		ctl_cell(t, "%.2f %%", json_real_value(json_object_get(row, "cpu_percent")));
-		ctl_cell(t, "%s", what_a_run_is(ctl_text(row, "program")));
+		what_a_run_is(row, run, sizeof(run));
+		ctl_cell(t, "%s", run);
 	}
 	printf("over %.1f s\n", seconds);
 	ctl_table_print(t, "  ");

@@ -74,15 +74,15 @@ static void prog_name(uint32_t id, char out[BPF_OBJ_NAME_LEN])
 	close(fd);
 }
 
-bool front_in_dispatcher(unsigned ifindex)
+uint32_t front_dispatcher(unsigned ifindex)
 {
 	uint32_t prog = ifindex ? attached_prog(ifindex) : 0;
 	char name[BPF_OBJ_NAME_LEN];
 
 	if (!prog)
-		return false;
+		return 0;
 	prog_name(prog, name);
-	return !strcmp(name, "xdp_dispatcher");
+	return strcmp(name, "xdp_dispatcher") ? 0 : prog;
 }
 
 /* The link that holds the interface; 0: none, so it was attached over netlink. */

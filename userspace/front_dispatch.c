@@ -164,7 +164,7 @@ static int attach(struct xdp_program *prog, const char *interface, bool generic_
 	if (code)
 		return front_fail(err, code, "%s (%s): libxdp cannot put the front into its dispatcher: %s (%s)", interface, link->driver,
 				  strerror(-code), front_heard());
-	if (!front_in_dispatcher(link->ifindex)) { /* libxdp's way out when it cannot: the program alone, without a word */
+	if (!front_dispatcher(link->ifindex)) { /* libxdp's way out when it cannot: the program alone, without a word */
 		xdp.detach(prog, (int)link->ifindex, 0, 0);
 		return front_fail(err, -EOPNOTSUPP, "%s (%s): libxdp cannot use its dispatcher here: %s; use attach = link", interface,
 				  link->driver, front_heard());

@@ -211,7 +211,7 @@ void front_detach_dispatch(const struct front_link *link);
 /* Says in err why prog could not be attached (errno code, positive) and what to do. */
 int front_explain_attach(int prog, const char *interface, unsigned ifindex, int code, bool native, struct front_err err);
 void front_driver(const char *interface, char out[32]);
-/* What runs on the interface is libxdp's dispatcher. */
-bool front_in_dispatcher(unsigned ifindex);
+/* The id of libxdp's dispatcher where it is what runs on the interface; else 0. */
+uint32_t front_dispatcher(unsigned ifindex);
 
 #endif

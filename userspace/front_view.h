@@ -48,6 +48,7 @@ struct front_prog_row {
 	uint32_t id, instructions; /* translated */
 	uint64_t memory, loaded_s; /* bytes; seconds since boot */
 	uint64_t run_ns, runs;	   /* while run-time statistics are on */
+	uint32_t dispatcher;	   /* of libxdp, whose runs these are, with every program it calls; 0: its own */
 };
 struct front_map_row {
 	char name[16];

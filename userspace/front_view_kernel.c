@@ -107,7 +107,7 @@ static void visit_dispatched(void *ctx, int fd, const char *name)
 	snprintf(row.name, sizeof(row.name), "%s", name + 6);
 	row.prog_id = info.id;
 	front_driver(row.name, row.driver);
-	if (front_in_dispatcher(if_nametoindex(row.name)))
+	if (front_dispatcher(if_nametoindex(row.name)))
 		snprintf(row.mode, sizeof(row.mode), "%s, dispatcher", xdp_mode(if_nametoindex(row.name)));
 	visit->each(visit->ctx, &row);
 }
@@ -127,6 +127,25 @@ struct prog_visit {
 	void *ctx;
 };
 
+/* The kernel counts runs of what it calls itself: of the dispatcher, and not of the extension of it that ours is there. */
+static void take_runs(struct front_prog_row *row, const struct bpf_prog_info *own, const char *pin)
+{
+	struct bpf_prog_info info = *own;
+	uint32_t size = sizeof(info);
+	int fd;
+
+	row->dispatcher = strncmp(pin, "front-", 6) ? 0 : front_dispatcher(if_nametoindex(pin + 6));
+	fd = row->dispatcher ? bpf_prog_get_fd_by_id(row->dispatcher) : -1;
+	if (fd >= 0) {
+		memset(&info, 0, sizeof(info));
+		if (bpf_obj_get_info_by_fd(fd, &info, &size))
+			info = *own;
+		close(fd);
+	}
+	row->run_ns = info.run_time_ns;
+	row->runs = info.run_cnt;
+}
+
 static void visit_prog(void *ctx, int fd, const char *name)
 {
 	struct prog_visit *visit = ctx;
@@ -142,8 +161,7 @@ static void visit_prog(void *ctx, int fd, const char *name)
 	row.id = info.id;
 	row.instructions = info.xlated_prog_len / 8;
 	row.loaded_s = info.load_time / 1000000000;
-	row.run_ns = info.run_time_ns;
-	row.runs = info.run_cnt;
+	take_runs(&row, &info, name);
 	visit->each(visit->ctx, &row);
 }
 

@@ -60,7 +60,28 @@ through_dispatcher()
 print(json.load(open(sys.argv[1]))["retval"], len(open(sys.argv[2], "rb").read()))' $LAB_RUN/ran $LAB_RUN/opened
 }
 
-tap_plan 23
+dispatcher_runs()
+{
+	net_run edge bpftool -j prog show name xdp_dispatcher | python3 -c 'import json, sys
+print(json.load(sys.stdin).get("run_cnt", 0))'
+}
+
+# profiled OPTION...: a profile that ends, told to, when the dispatcher has seen packets
+profiled()
+{
+	local before pid
+	before=$(dispatcher_runs)
+	(exec nsenter --net=/run/netns/edge danelawctl front profile --for 100s "$@" >$LAB_RUN/profile) &
+	pid=$!
+	until [ "$(dispatcher_runs)" -gt "$before" ]; do
+		knock
+	done
+	knock
+	kill -TERM $pid
+	wait $pid
+}
+
+tap_plan 25
 lab_up
 mkdir -p $LAB_EDGE_DIR
 # a stranger's program that lets everything pass, as xdp-tools and others have it
@@ -103,10 +124,10 @@ mv $LAB_ROOT/usr/lib/*/libxdp.so.1 $LAB_RUN/
 like "$(refused)" 'attach = libxdp: libxdp\.so\.1: .*; install libxdp 1\.6 or newer, or let the front attach by a link of its own' "no libxdp: what to do"
 
 if [ -z "${LIBXDP_DIR:-}" ]; then
-	for i in $(seq 12 23); do
+	for i in $(seq 12 25); do
 		echo "ok $i # SKIP LIBXDP_DIR names no folder with libxdp 1.6 or newer"
 	done
-	TAP_RUN=23
+	TAP_RUN=25
 	tap_end
 fi
 mkdir -p $LAB_RUN/libxdp
@@ -121,6 +142,13 @@ net_run edge danelawctl front deny add 198.51.100.0/24
 ok "in the dispatcher: a denied source is not greeted" eval '! knock'
 net_run edge danelawctl front deny del 198.51.100.0/24
 like "$(net_run edge bpftool prog show name xdp_dispatcher)" 'xdp_dispatcher' "the interface runs the dispatcher"
+profiled --json
+is "$(python3 -c 'import json, sys
+print([(p["runs"] > 0, p.get("dispatcher", 0) > 0) for p in json.load(sys.stdin)["programs"] if p["program"] == "front"])' <$LAB_RUN/profile)" \
+	"[(True, True)]" "profile --json: the dispatcher's runs, and whose they are"
+profiled
+like "$(cat $LAB_RUN/profile)" 'front +[0-9,]+ +[0-9]+ +[0-9.]+ % +a packet, through every program of its dispatcher \(id [0-9]+\)' \
+	"profile: says that others are in it"
 edge_stop
 conf "attach = libxdp decap-from = { \"10.9.9.1\" } decap-to = { \"$LAB_EDGE\" }"
 edge_start

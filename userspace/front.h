@@ -22,7 +22,7 @@
 struct front;
 
 struct front_vip {
-	struct in6_addr ip;	/* :: for IPv6 and 0.0.0.0 (mapped) for IPv4 mean every address of the host */
+	struct in6_addr ip;	/* :: for IPv6 and 0.0.0.0 (mapped) for IPv4: every address, whether the host has it or not */
 	uint16_t port;		/* host order */
 	uint32_t listener;	/* index, chooses the row of worker sockets */
 };

@@ -19,6 +19,7 @@
 #include "userspace/config.h"
 #include "userspace/control.h"
 #include "userspace/daemon.h"
+#include "userspace/forwarding.h"
 #include "userspace/log.h"
 #include "userspace/metrics.h"
 #include "userspace/privileges.h"
@@ -161,8 +162,10 @@ static int prepare(const struct config *cfg, struct running *r, char *err, size_
 		code = metrics_open(cfg, &r->metrics, err, err_size);
 	if (code)
 		return code;
-	if (daemon_front(r->daemon))
+	if (daemon_front(r->daemon)) {
 		log_info("front attached to %s", front_describe(daemon_front(r->daemon)));
+		forwarding_warn(cfg);
+	}
 	code = protect_open(cfg, daemon_front(r->daemon), &r->protect, err, err_size);
 	if (code)
 		return code;

@@ -3,7 +3,8 @@
 #
 # net.ipv4.tcp_syncookies, which the kernel's SYN cookies need at 2 for an instant and then not at 0: changed only where
 # the configuration allows it, and set back whatever ends: SYN protection, danelawd, danelawd by SIGKILL, and danelawd and the keeper of the
-# sysctl both by SIGKILL, when the journal tells the next start, whatever that one is to do.
+# sysctl both by SIGKILL, when the journal tells the next start, whatever that one is to do.  And where forwarding is on,
+# a listener on every address is told of.
 
 . "$(dirname "$0")/lib.sh"
 . "$LAB_DIR/tap.sh"
@@ -67,7 +68,7 @@ kill_both()
 ALWAYS='interfaces = { "edge0" } syn-protect = always syn-cookies = kernel'
 OFF='interfaces = { "edge0" } syn-protect = off'
 
-tap_plan 22
+tap_plan 24
 lab_up
 mkdir -p $LAB_EDGE_DIR
 # what XDP answers arrives on a veth pair only where the other end has a program too: this one lets all of it pass
@@ -122,5 +123,16 @@ set_syncookies 1
 echo "00000000-0000-0000-0000-000000000000 4026531840 0" >$JOURNAL
 host "$OFF"
 is "$(syncookies)" 1 "a journal of another boot changes nothing"
+edge_stop
+
+ip netns exec edge sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
+host "$OFF"
+is "$(grep -c 'on every address' $EDGE_LOG)" 0 "forwarding, and a listener on addresses of ours: nothing to tell"
+edge_stop
+: >$EDGE_LOG
+edge_conf | sed '/^\t*address = { /d' >$EDGE_CONF
+edge_start
+like "$(cat $EDGE_LOG)" 'listener "edge" is on every address, and this host forwards \(net\.ipv4\.ip_forward\): the front takes port 25 of' \
+	"forwarding, and a listener on every address: the log warns"
 edge_stop
 tap_end

@@ -149,7 +149,7 @@ static enum step_result wait_in_dialogue(struct session *s, bool body_blocked)
 	if (r->mode != RELAY_COMMANDS) {
 		bool unseen = session_chunk_await(s);
 
-		if (body_blocked)
+		if (body_blocked || (unseen && leg_unsent(&s->backend))) /* then it is not the client that is waited for */
 			return session_wait(s, WAIT_BACKEND_BODY);
 		if (client_over(s))
 			return client_gone(s, true);

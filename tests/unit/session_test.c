@@ -436,6 +436,8 @@ static const struct script scripts[] = {
 		"S: 552 5.3.4 Message size exceeds the limit", "C fin", "end message_too_big", "piped 0" } },
 	{ "chunk: drain waits for its answer", PIPES, { OPEN, MAIL, "C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "C x4000", "P x4000", "drain", "S.", "C x1000", "P x1000", "B: 250 taken", "S: 250 taken",
 		"S: 421 4.3.2 mx.example Service shutting down, try again later", "C fin", "end shutdown", "piped 5000" } },
+	{ "chunk: octets that came with their command, and a backend that takes nothing", PIPES, { OPEN, MAIL, "P stop", "C- BDAT 5000 LAST\r\n0123456789", "C x2000", "+300100", "P reset",
+		"S: 451 4.4.2 mx.example The mail server behind this one was lost before it answered, try again later", "C fin", "end backend_timeout" } },
 
 	{ "a mail", 0, { OPEN, MAIL, DATA, "C: hello", "C: .", "P: hello", "P: .", "S.", "B: 250 taken", "S: 250 taken", QUIT } },
 	{ "two mails, the second refused", 0, { OPEN, MAIL, DATA, "C: .", "P: .", "B: 250 one", "S: 250 one", MAIL, DATA, "C: x", "C: .", "P: x", "P: .",

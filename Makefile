@@ -8,6 +8,7 @@
 #
 # V=1 shows the commands.  CC=clang builds with clang.
 
+comma   := ,
 PREFIX  ?= /usr/local
 DESTDIR ?=
 B       := build

@@ -428,10 +428,10 @@ bool leg_can_drain(const struct leg *leg)
 	return leg_is_bare(leg) && sends_nothing(leg);
 }
 
-/* A failure of the connection, told once, is not to be asked about again; others are records that are no data. */
+/* Of a record that is no data, or none at all (tls_kernel_control()); others are failures of the connection. */
 static bool is_control(const struct leg *leg, int error)
 {
-	return leg->kernel && error != ECONNRESET && error != ETIMEDOUT && error != EPIPE;
+	return leg->kernel && (error == EIO || error == EINVAL || error == EBADMSG || error == EMSGSIZE);
 }
 
 /* What came is no application data. */
@@ -501,7 +501,8 @@ size_t leg_fill(struct leg *leg, struct splice_pipe *pipe, size_t max)
 	if (n > 0) {
 		leg->bytes_in += (uint64_t)n;
 	} else if (!n) {
-		take_fin(leg);
+		if (!leg->kernel || tls_kernel_at_end(leg->sock.fd))
+			take_fin(leg);
 		leg->eof = leg->fin_seen;
 	} else if (n != -EAGAIN) {
 		if (is_control(leg, (int)-n))

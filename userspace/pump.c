@@ -78,11 +78,18 @@ bool pump_may_have(const struct leg *leg)
 	return leg->tls && !leg->kernel && tls_kernel_can(leg->tls);
 }
 
+/*
+ * Its owner has looked at this leg already in this turn: what is here, or comes with the rest of a record, would wake nobody,
+ * and where the end of its stream is here it will never be quiet.
+ */
+static bool has_said_something(const struct leg *to)
+{
+	return ring_busy(&to->sock, RING_RECV) || to->fin_seen || leg_has_input(to) || (pump_may_have(to) && tls_kernel_missing(to->tls));
+}
+
 bool pump_may_switch(const struct pump *p)
 {
-	if (!worth_asking(p) || is_bare(p))
-		return false;
-	if (!leg_is_bare(p->to) && ring_busy(&p->to->sock, RING_RECV))
+	if (!worth_asking(p) || is_bare(p) || (!leg_is_bare(p->to) && has_said_something(p->to)))
 		return false;
 	return (leg_is_bare(p->from) || pump_may_have(p->from)) && (leg_is_bare(p->to) || pump_may_have(p->to));
 }

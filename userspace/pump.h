@@ -50,8 +50,8 @@ void pump_end(struct pump *p);
 bool pump_may_have(const struct leg *leg);
 /*
  * It could have a pipe if the kernel had the TLS of its legs.  What has to come for that comes by itself: bytes go out, a
- * receive brings what it was armed for, a record's rest.  Where it may not (the end that is sent to says nothing, and a
- * receive waits for it in the ring) this is false.
+ * receive brings what it was armed for, a record's rest.  Where it may not (a receive waits for the end that is sent to, or
+ * something of it is here, which its owner has to take first) this is false.
  */
 bool pump_may_switch(const struct pump *p);
 /* Brings the rest of a record that OpenSSL has the beginning of; true: something came, which the owner copies. */

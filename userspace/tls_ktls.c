@@ -383,10 +383,10 @@ enum tls_kernel_record tls_kernel_control(struct tls *t, int fd, uint8_t *data, 
 	const struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&m);
 
 	*got = 0;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return TLS_KERNEL_NOTHING;
 	if (n < 0)
-		return broken(t, errno == EBADMSG ? "a record that cannot be decrypted" : strerror(errno));
+		return broken(t, errno == EBADMSG ? "a record that cannot be decrypted" :
+				 errno == EAGAIN  ? "a record that cannot be read" :
+						    strerror(errno));
 	if (!c)
 		return n ? broken(t, "a record without its type") : TLS_KERNEL_CLOSED;
 	switch (c->cmsg_type == TLS_GET_RECORD_TYPE ? *(const uint8_t *)CMSG_DATA(c) : 0) {
@@ -400,6 +400,13 @@ enum tls_kernel_record tls_kernel_control(struct tls *t, int fd, uint8_t *data, 
 	default:
 		return broken(t, "a record of an unknown type");
 	}
+}
+
+bool tls_kernel_at_end(int fd)
+{
+	char one;
+
+	return recv(fd, &one, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
 int tls_kernel_close_notify(int fd)
@@ -440,8 +447,8 @@ static void source_version(const char *release, const char *version, unsigned v[
 }
 
 /*
- * splice(2) from kernel TLS lost bytes when the pipe was short of room: mended in 6.1.189, 6.12.112, and in what came
- * after; of the series between only those are known to be.
+ * splice(2) from kernel TLS lost bytes when the pipe was short of room ("net: tls: fix silent data drop under pipe
+ * back-pressure"): mended in 7.1-rc3, and in 6.1.189, 6.12.112 and 6.18.55.  Of the other series nothing is known.
  */
 bool tls_kernel_is_sound(const char *release, const char *version, unsigned v[3])
 {
@@ -450,7 +457,11 @@ bool tls_kernel_is_sound(const char *release, const char *version, unsigned v[3]
 		return v[2] >= 189;
 	if (v[0] == 6 && v[1] == 12)
 		return v[2] >= 112;
-	return v[0] > 6 || (v[0] == 6 && v[1] >= 18);
+	if (v[0] == 6 && v[1] == 18)
+		return v[2] >= 55;
+	if (v[0] == 7 && v[1] == 1 && (strstr(release, "-rc1") || strstr(release, "-rc2")))
+		return false;
+	return v[0] > 7 || (v[0] == 7 && v[1] >= 1);
 }
 
 static int connected_pair(int fd[2])

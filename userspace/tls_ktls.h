@@ -42,15 +42,19 @@ size_t tls_kernel_missing(const struct tls *t);
 int tls_kernel_switch(struct tls *t, int fd);
 
 enum tls_kernel_record {
-	TLS_KERNEL_NOTHING, /* no record is there */
 	TLS_KERNEL_DATA,    /* application data after all: *got bytes */
 	TLS_KERNEL_CLOSED,  /* close_notify, or the FIN */
 	TLS_KERNEL_PASSED,  /* one that asks for nothing: a ticket, a warning */
 	TLS_KERNEL_REKEYED, /* KeyUpdate: what follows cannot be read any more */
 	TLS_KERNEL_BROKEN   /* a fatal alert or a record that cannot be read: tls_error() says which */
 };
-/* Takes the record that read(2) (EIO) or splice(2) (EINVAL) would not. */
+/*
+ * Takes the record that read(2) (EIO) or splice(2) (EINVAL) would not.  One whose header makes no sense (EBADMSG, EMSGSIZE) is
+ * told once by the kernel, which then says that there is input, and gives none: broken.
+ */
 enum tls_kernel_record tls_kernel_control(struct tls *t, int fd, uint8_t *data, size_t size, size_t *got);
+/* splice(2) took nothing: because of the FIN, or of a record without octets (RFC 8446 5.1)? */
+bool tls_kernel_at_end(int fd);
 /* 0, or -EAGAIN: there is no room for it now. */
 int tls_kernel_close_notify(int fd);
 

@@ -7,7 +7,7 @@
  *
  * A client (to 127.0.0.1:-a) and a backend (at 127.0.0.1:-l) in two threads do what the seed says: turns of random sizes (-M to
  * -m), one way, the other or (not with -o) both at once, in random pieces with pauses, and an end: client-close, backend-close,
- * client-reset, backend-reset; in TLS client-garbage, client-alert and backend-alert (fatal ones), client-notify (close_notify
+ * client-reset, backend-reset; in TLS client-garbage, client-clear (an unsealed record, and words in the clear, which are none), client-alert and backend-alert (fatal ones), client-notify (close_notify
  * and no FIN); or any (the default: one of the first four).  -t: the client speaks TLS of that version, -c: with this cipher; -b:
  * the backend speaks TLS with this certificate and key.  -k: the client changes its keys after each turn or mail once so much
  * went, -K: the backend.  -S: nothing but a backend that does not read; how much the client could push is told.
@@ -38,8 +38,8 @@
 
 #include <openssl/ssl.h>
 
-enum end_kind { CLIENT_CLOSE, BACKEND_CLOSE, CLIENT_RESET, BACKEND_RESET, CLIENT_GARBAGE, CLIENT_ALERT, BACKEND_ALERT, CLIENT_NOTIFY, QUIT, ANY };
-static const char *const end_names[] = { "client-close", "backend-close", "client-reset", "backend-reset", "client-garbage", "client-alert", "backend-alert",
+enum end_kind { CLIENT_CLOSE, BACKEND_CLOSE, CLIENT_RESET, BACKEND_RESET, CLIENT_GARBAGE, CLIENT_CLEAR, CLIENT_ALERT, BACKEND_ALERT, CLIENT_NOTIFY, QUIT, ANY };
+static const char *const end_names[] = { "client-close", "backend-close", "client-reset", "backend-reset", "client-garbage", "client-clear", "client-alert", "backend-alert",
 					 "client-notify", "quit", "any" };
 
 #define PERIOD 1048573u /* of the bytes sent; a prime, so that no buffer's size divides it */
@@ -358,7 +358,10 @@ static void play_end(struct side *s, bool client, enum end_kind end, uint64_t la
 			expect_end(s, false);
 		break;
 	case CLIENT_GARBAGE: /* a record that nobody sealed */
-		if (client)
+	case CLIENT_CLEAR:
+		if (client && end == CLIENT_CLEAR)
+			send(s->fd, unsealed + 5, 32, MSG_NOSIGNAL); /* more than a header and the nonce of TLS 1.2 */
+		else if (client)
 			send(s->fd, unsealed, 5 + 32, MSG_NOSIGNAL);
 		expect_end(s, true);
 		break;

@@ -11,7 +11,7 @@
 struct fake_segment {
 	struct fake_segment *next;
 	size_t len, done;
-	enum { BYTES, FIN, RESET, CONNECTION } kind;
+	enum { BYTES, FIN, RESET, CONNECTION, BROKEN, BROKEN_TOLD } kind;
 	int fd;
 	uint8_t bytes[];
 };
@@ -281,6 +281,16 @@ void fake_reset(struct fake_peer *p)
 	p->fail[RING_SEND] = ECONNRESET;
 }
 
+void fake_say_nothing(struct fake_peer *p)
+{
+	segment(p, BYTES, NULL, 0);
+}
+
+void fake_break(struct fake_peer *p)
+{
+	segment(p, BROKEN, NULL, 0);
+}
+
 void fake_offer(struct fake_peer *p, int fd)
 {
 	segment(p, CONNECTION, NULL, 0)->fd = fd;
@@ -507,7 +517,20 @@ ssize_t fake_take(int fd, uint8_t *data, size_t max)
 	assert(max && !ring_busy(p->socket, RING_RECV)); /* who would get what comes? */
 	if (!p->head || p->head->kind == CONNECTION)
 		return -EAGAIN;
+	if (p->head->kind == BROKEN_TOLD)
+		return -EAGAIN;
+	if (p->head->kind == BROKEN) {
+		p->head->kind = BROKEN_TOLD;
+		return -EMSGSIZE;
+	}
 	return p->head->kind == RESET ? -ECONNRESET : (ssize_t)say_next(p, data, max);
+}
+
+bool fake_at_end(int fd)
+{
+	struct fake_peer *p = peer_of(fd);
+
+	return p->head && p->head->kind == FIN;
 }
 
 ssize_t fake_give(int fd, const uint8_t *data, size_t len)

@@ -54,6 +54,10 @@ void fake_say(struct fake_peer *p, const void *data, size_t len);
 void fake_say_text(struct fake_peer *p, const char *text);
 void fake_fin(struct fake_peer *p);   /* behind what was said */
 void fake_reset(struct fake_peer *p); /* receives fail with ECONNRESET after what was said, sends at once */
+/* To splice(2) from kernel TLS, a record without octets: nothing is taken, and it is not the FIN. */
+void fake_say_nothing(struct fake_peer *p);
+/* To the same, a record whose header makes no sense: told once; input is there ever after, and none comes. */
+void fake_break(struct fake_peer *p);
 void fake_answer(struct fake_peer *p, int error); /* the connect: 0 or errno */
 void fake_fail(struct fake_peer *p, enum ring_op op, int error);
 void fake_clear(struct fake_peer *p); /* forgets what was got */
@@ -66,6 +70,7 @@ void fake_offer(struct fake_peer *p, int fd);
  */
 ssize_t fake_take(int fd, uint8_t *data, size_t max);
 ssize_t fake_give(int fd, const uint8_t *data, size_t len);
+bool fake_at_end(int fd); /* the FIN is next */
 
 /* What ring_connect() itself returns from now on (0: works), and whether connects succeed unasked. */
 void fake_connect_returns(struct ring *r, int err);

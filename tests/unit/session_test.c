@@ -14,6 +14,9 @@
  *   "P stop" "P go" "S stop" "S go"  the backend, the client takes nothing; takes what there is
  *   "P- text"   the backend has been sent exactly this   "&..."  before anything that was said above it is delivered
  *   "P room N"  the backend takes so many octets more   "P gone"  what is sent to it meets a reset  "P broken"  another failure
+ *   "TLS C" "TLS B"  from here the client's, the backend's leg is in TLS (fake_tls.h)
+ *   "C rec 0-7 D text"  of its record with text and CRLF the octets 0 to 7 (to the end: 0-); "T": a ticket  "C empty" "C broken"
+ *   "ktls N"    so many bytes went by a pipe with the kernel's TLS
  *   "piped N"   so many bytes went by a pipe, in a session that is over
  */
 #include <setjmp.h>
@@ -27,6 +30,7 @@
 #include <string.h>
 
 #include "tests/unit/fake_ring.h"
+#include "tests/unit/fake_tls.h"
 #include "userspace/session.h"
 
 #define CLIENT_FD 100
@@ -53,7 +57,7 @@ struct world {
 };
 
 enum { REQUIRE_TLS = 1, STARTTLS = 2, PROXY = 4, DELAY = 8, NORMALIZE = 16, TWO = 32, MAX_SIZE = 64, NO_HANDSHAKES = 128, SPLICE = 256, XCLIENT = 512, PIPES = 1024,
-       NO_PIPES = 2048 };
+       NO_PIPES = 2048, KTLS = 4096 };
 
 struct script {
 	const char *name;
@@ -81,6 +85,7 @@ static void set_up_config(struct world *w, unsigned with)
 	w->cfg.hostname = (char *)"mx.example";
 	w->cfg.limits = (struct config_limits){ .sessions = 10, .handshakes = with & NO_HANDSHAKES ? 0 : 10, .errors = 3, .pipelined = 10, .relay_buffer = 65536 };
 	w->cfg.relay.splice_above = 1000;
+	w->cfg.relay.ktls = with & KTLS ? CONFIG_KTLS_ALL : CONFIG_KTLS_OFF;
 	w->cfg.timeouts = (struct config_timeouts){ .proxy_header = 5000, .command = 300000, .handshake = 30000, .body_block = 180000,
 		.client_write = 180000, .linger = 2000, .backend_connect = 5000, .backend_banner = 60000, .backend_reply = 300000,
 		.backend_final = 600000, .route = 30000, .drain = 600000, .pass_idle = 900000, .pass_quiet = 10000,
@@ -249,6 +254,22 @@ static void expect_octets(struct world *w, struct fake_peer *p, const char *line
 	p->got_len -= n;
 }
 
+/* "FROM-TO TYPE text" */
+static void say_record(struct world *w, struct fake_peer *p, const char *what)
+{
+	char text[250], *end;
+	uint8_t record[256];
+	size_t from = strtoull(what, &end, 10), to = strtoull(end + 1, &end, 10), len;
+
+	if (*end != ' ' || !end[1] || end[2] != ' ')
+		fail_msg("%s: what is \"%s\"?", w->name, what);
+	len = (size_t)snprintf(text, sizeof(text), "%s\r\n", end + 3);
+	len = fake_tls_record(end[1], text, len, record);
+	if (!to || to > len)
+		to = len;
+	fake_say(p, record + from, to - from);
+}
+
 static void peer_does(struct world *w, struct fake_peer *p, const char *line)
 {
 	const char *text = line + 3;
@@ -264,6 +285,12 @@ static void peer_does(struct world *w, struct fake_peer *p, const char *line)
 		fake_say_text(p, text);
 	else if (line[2] == 'x')
 		say_octets(w, p, text);
+	else if (!strncmp(line + 2, "rec ", 4))
+		say_record(w, p, line + 6);
+	else if (!strcmp(line + 2, "empty"))
+		fake_say_nothing(p);
+	else if (!strcmp(line + 2, "broken"))
+		fake_break(p);
 	else if (!strcmp(line + 2, "fin"))
 		fake_fin(p);
 	else if (!strcmp(line + 2, "reset"))
@@ -298,6 +325,8 @@ static void do_line(struct world *w, const char *line)
 		expect_nothing(w, line[0] == 'S' ? w->client : w->backend, line);
 	else if (!strcmp(line, "drain"))
 		session_drain(&w->env);
+	else if (!strncmp(line, "TLS ", 4))
+		fake_tls_begin(line[4] == 'C' ? &w->env.sessions->client : &w->env.sessions->backend);
 	else if (!strcmp(line + 1, " fin") || !strcmp(line + 1, " reset")) {
 		const struct fake_peer *p = line[0] == 'S' ? w->client : w->backend;
 
@@ -316,6 +345,9 @@ static void do_line(struct world *w, const char *line)
 	else if (!strncmp(line, "piped ", 6)) {
 		if (w->stats.count[COUNT_bdat_piped] + w->stats.count[COUNT_passed_piped] != strtoull(line + 6, NULL, 10))
 			fail_msg("%s: \"%s\": they were %zu", w->name, line, (size_t)(w->stats.count[COUNT_bdat_piped] + w->stats.count[COUNT_passed_piped]));
+	} else if (!strncmp(line, "ktls ", 5)) {
+		if (w->stats.count[COUNT_bdat_ktls] + w->stats.count[COUNT_passed_ktls] != strtoull(line + 5, NULL, 10))
+			fail_msg("%s: \"%s\": they were %zu", w->name, line, (size_t)(w->stats.count[COUNT_bdat_ktls] + w->stats.count[COUNT_passed_ktls]));
 	} else if (!strcmp(line, "P ?"))
 		fake_clear(w->backend);
 	else if (line[0] == 'S' || line[0] == 'P')
@@ -378,6 +410,16 @@ static const struct script scripts[] = {
 
 	{ "passed: bytes drained since the other side spoke do not count towards a pipe", SPLICE | PIPES, { OPEN, "C x1500", "P x1500", "P stop", "C x2000",
 		"B: a word", "S: a word", "P go", "P x2000", "C x300", "P x300", "C fin", "P fin", "B fin", "end pass_client_closed", "piped 2000" } },
+	{ "ktls, passed: a backend's ticket in two segments", SPLICE | PIPES, { OPEN, "TLS B", "C: x", "P: x", "B rec 0-7 T ticket", "C x1500", "P x1500", "B rec 7-0 T ticket", "C x1500", "P x1500", "C x1500",
+		"P x1500", "C fin", "P fin", "B fin", "S fin", "end pass_client_closed", "ktls 1500" } },
+	{ "ktls, passed: a client's line in two segments", SPLICE | PIPES, { OPEN, "TLS C", "C rec 0-5 D QUIT", "B x1500", "S x1500", "C rec 5-0 D QUIT", "P: QUIT", "B x3000", "S x3000", "B fin", "S fin", "C fin",
+		"P fin", "end pass_backend_closed" } },
+	{ "ktls, passed: half-closed by the client, in TLS", SPLICE | PIPES, { OPEN, "TLS C", "C rec 0-0 D last words", "C fin", "P: last words", "P fin", "B x1500", "B x3000", "S x4500", "B fin", "S fin",
+		"end pass_client_closed" } },
+	{ "ktls, passed: a record without octets is no end", SPLICE | PIPES, { OPEN, "TLS C", "C rec 0-0 D x", "P: x", "B x1500", "S x1500", "B x1500", "S x1500", "C x1500", "P x1500", "C x1500", "P x1500", "C empty", "P.", "C x10", "P x10",
+		"C fin", "P fin", "B fin", "S fin", "end pass_client_closed" } },
+	{ "ktls, passed: a record whose header makes no sense", SPLICE | PIPES, { OPEN, "TLS C", "C rec 0-0 D x", "P: x", "B x1500", "S x1500", "B x1500", "S x1500", "C x1500", "P x1500", "C x1500", "P x1500", "C broken", "P reset", "S.",
+		"C fin", "end tls_error" } },
 	{ "passed: a reset that only the pipe was told of is no FIN", SPLICE | PIPES, { OPEN, "C x1500", "P x1500", "P gone", "C x2000", "&B: a last word", "&B fin", "S: a last word", "S reset",
 		"end pass_backend_reset" } },
 
@@ -436,8 +478,17 @@ static const struct script scripts[] = {
 		"S: 552 5.3.4 Message size exceeds the limit", "C fin", "end message_too_big", "piped 0" } },
 	{ "chunk: drain waits for its answer", PIPES, { OPEN, MAIL, "C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "C x4000", "P x4000", "drain", "S.", "C x1000", "P x1000", "B: 250 taken", "S: 250 taken",
 		"S: 421 4.3.2 mx.example Service shutting down, try again later", "C fin", "end shutdown", "piped 5000" } },
+
 	{ "chunk: octets that came with their command, and a backend that takes nothing", PIPES, { OPEN, MAIL, "P stop", "C- BDAT 5000 LAST\r\n0123456789", "C x2000", "+300100", "P reset",
 		"S: 451 4.4.2 mx.example The mail server behind this one was lost before it answered, try again later", "C fin", "end backend_timeout" } },
+	{ "ktls, chunk: a reply's record in two segments", PIPES | KTLS, { OPEN, MAIL, "C: BDAT 100", "P: BDAT 100", "TLS B", "C x100", "P x100", "B rec 0-7 D 250 100 octets",
+		"C x0 BDAT 5000 LAST\r\n", "P: BDAT 5000 LAST", "C x2000", "B rec 7-0 D 250 100 octets", "S: 250 100 octets", "C x3000", "P x5000", "B: 250 taken", "S: 250 taken", QUIT } },
+	{ "ktls, chunk: a refusal in the middle", PIPES | KTLS, { OPEN, MAIL, "TLS B", "C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "B rec 0-0 D 552 too big", "C x3000", "P x3000", "S.", "C x2000", "P x2000",
+		"S: 552 too big", "C fin", "P: QUIT", "B fin", "end client_closed", "ktls 0" } },
+	{ "ktls, chunk: a record without octets is no end", PIPES | KTLS, { OPEN, MAIL, "TLS C", "C rec 0-0 D BDAT 5000 LAST", "P: BDAT 5000 LAST", "C x2000", "P x2000", "C empty", "P.", "C x3000", "P x3000",
+		"B: 250 taken", "S: 250 taken", QUIT, "ktls 5000" } },
+	{ "ktls, chunk: a record whose header makes no sense", PIPES | KTLS, { OPEN, MAIL, "TLS C", "C rec 0-0 D BDAT 5000 LAST", "P: BDAT 5000 LAST", "C x2000", "P x2000", "C broken", "P reset", "S.", "C fin",
+		"end tls_error", "ktls 2000" } },
 
 	{ "a mail", 0, { OPEN, MAIL, DATA, "C: hello", "C: .", "P: hello", "P: .", "S.", "B: 250 taken", "S: 250 taken", QUIT } },
 	{ "two mails, the second refused", 0, { OPEN, MAIL, DATA, "C: .", "P: .", "B: 250 one", "S: 250 one", MAIL, DATA, "C: x", "C: .", "P: x", "P: .",

@@ -59,13 +59,18 @@ static const struct {
 	{ "6.12.95+deb12-amd64", "#1 SMP PREEMPT_DYNAMIC Debian 6.12.95-1~bpo12+1 (2026-04-01)", { 6, 12, 95 }, false },
 	{ "6.12.111-generic", "#1 SMP", { 6, 12, 111 }, false },
 	{ "6.12.112", "#1 SMP", { 6, 12, 112 }, true },
-	{ "6.18.44-fc", "#1 SMP PREEMPT_DYNAMIC @0", { 6, 18, 44 }, true },
-	{ "7.0.0-rc1", "#1 SMP", { 7, 0, 0 }, true },
+	{ "6.18.44-fc", "#1 SMP PREEMPT_DYNAMIC @0", { 6, 18, 44 }, false },
+	{ "6.18.55", "#1 SMP", { 6, 18, 55 }, true },
+	{ "6.19.12", "#1 SMP", { 6, 19, 12 }, false },
+	{ "7.0.4", "#1 SMP", { 7, 0, 4 }, false },
+	{ "7.1.0-rc2", "#1 SMP", { 7, 1, 0 }, false },
 	{ "7.1-rc3", "#1 SMP", { 7, 1, 0 }, true },
+	{ "7.2.1", "#1 SMP", { 7, 2, 1 }, true },
+	{ "8.0.0-rc1", "#1 SMP", { 8, 0, 0 }, true },
 	{ "6.17.13", "#1 SMP", { 6, 17, 13 }, false }, /* nothing is known of it */
 	{ "6.6.120", "#1 SMP", { 6, 6, 120 }, false },
 	{ "5.10.0-30-amd64", "#1 SMP Debian 5.10.218-1 (2024-06-01)", { 5, 10, 218 }, false },
-	{ "6.18.5", "#1 SMP Debian of sorts", { 6, 18, 5 }, true },
+	{ "6.18.60", "#1 SMP Debian of sorts", { 6, 18, 60 }, true },
 	{ "strange", "", { 0, 0, 0 }, false },
 };
 

@@ -33,9 +33,7 @@ static volatile const char bpf_metadata_danelaw[] SEC(".rodata") __attribute__((
 
 enum {
 	GO_ON = -1,	/* a check's answer when it has no objection */
-	BY_COOKIE = -2, /* to be answered by a cookie */
-	BY_RESET = -3,
-	LOOK_INSIDE = -4, /* judge()'s, of a packet that may be a tunnel's */
+	LOOK_INSIDE = -2, /* judge()'s, of a packet that may be a tunnel's */
 };
 
 enum {
@@ -208,16 +206,13 @@ static __always_inline int check_limits(const struct address *from, const struct
  */
 static __always_inline int check_answer(const struct segment *g, const struct front_config *config)
 {
-	int reason;
-
 	if ((g->flags & (TCP_ACK | TCP_RST | TCP_SYN)) != TCP_ACK)
 		return REASON_flood_segment;
 	if ((config->cookie_path != COOKIE_PATH_OWN || cookie_answered(g) < 0) && !kernel_cookie_answered(g))
 		return REASON_cookie_invalid;
-	reason = check_limits(&g->source, config, g->now);
-	if (reason != GO_ON && check_known(&g->source, config, g->now) == GO_ON)
-		return reason;
-	return config->cookie_full ? BY_RESET : REASON_cookie_valid;
+	if (check_limits(&g->source, config, g->now) != GO_ON && check_known(&g->source, config, g->now) == GO_ON)
+		return REASON_cookie_limit;
+	return config->cookie_full ? REASON_cookie_reset : REASON_cookie_valid;
 }
 
 /* While a flood lasts, what belongs to no connection ends here: the kernel would answer each with a reset. */
@@ -259,7 +254,7 @@ __noinline int flood_syn(const struct segment *g)
 		return REASON_limit_connections;
 	if (g->fragment)
 		return REASON_flood_fragment;
-	return config->cookie_full ? REASON_queue_full : BY_COOKIE;
+	return config->cookie_full ? REASON_queue_full : REASON_cookie_sent;
 }
 
 /*
@@ -274,15 +269,15 @@ static __always_inline int check_in_flood(struct xdp_md *ctx, const struct packe
 
 	segment_of(p, now, &g);
 	reason = syn ? flood_syn(&g) : flood_segment(ctx, &g);
-	if (reason != BY_COOKIE && reason != BY_RESET)
-		return reason;
-	if (reason == BY_RESET)
+	if (reason == REASON_cookie_reset || reason == REASON_cookie_limit)
 		make_reset(&g, &answer);
+	else if (reason != REASON_cookie_sent)
+		return reason;
 	else if (!make_cookie(ctx, &g, &answer))
 		return GO_ON;
 	if (!send_answer(ctx, &g, &answer))
 		return syn ? GO_ON : REASON_cookie_valid; /* the frame is as it was */
-	return syn ? REASON_cookie_sent : REASON_cookie_reset;
+	return reason;
 }
 
 /* Limits; who is allowed or verified is asked only when one of them would drop. */

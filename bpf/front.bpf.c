@@ -201,16 +201,21 @@ static __always_inline int check_limits(const struct address *from, const struct
 
 /*
  * A segment that found a listener.  Where it answers a cookie its source has shown that it receives what is sent
- * to it, and the limits, which a SYN in a flood says nothing about, are held against it here.  (The kernel may
- * make cookies in any flood.)
+ * to it, and the limits, which a SYN in a flood says nothing about, are held against it here.  The kernel may make
+ * cookies in any flood, but of a SYN that met the limits.
  */
 static __always_inline int check_answer(const struct segment *g, const struct front_config *config)
 {
+	_Bool paid = 0;
+
 	if ((g->flags & (TCP_ACK | TCP_RST | TCP_SYN)) != TCP_ACK)
 		return REASON_flood_segment;
-	if ((config->cookie_path != COOKIE_PATH_OWN || cookie_answered(g) < 0) && !kernel_cookie_answered(g))
-		return REASON_cookie_invalid;
-	if (check_limits(&g->source, config, g->now) != GO_ON && check_known(&g->source, config, g->now) == GO_ON)
+	if (config->cookie_path != COOKIE_PATH_OWN || cookie_answered(g) < 0) {
+		if (!kernel_cookie_answered(g))
+			return REASON_cookie_invalid;
+		paid = config->cookie_path != COOKIE_PATH_KERNEL;
+	}
+	if (!paid && check_limits(&g->source, config, g->now) != GO_ON && check_known(&g->source, config, g->now) == GO_ON)
 		return REASON_cookie_limit;
 	return config->cookie_full ? REASON_cookie_reset : REASON_cookie_valid;
 }

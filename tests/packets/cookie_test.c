@@ -698,6 +698,43 @@ static void test_limit(void **state)
 	expect(packet_reason(prog, other, other_len), REASON_cookie_valid, "verified since");
 }
 
+static uint32_t path;
+static void take_path(struct front_config *config)
+{
+	config->cookie_path = path;
+}
+
+/* A cookie that the kernel made by itself was paid for with its SYN; one of the front's making is paid for when it comes back. */
+static void test_paid_once(void **state)
+{
+	static const struct {
+		enum cookie_path path;
+		const char *src;
+		int reason;
+	} rows[] = {
+		{ COOKIE_PATH_NONE, "198.51.100.61", REASON_cookie_valid },
+		{ COOKIE_PATH_OWN, "198.51.100.62", REASON_cookie_valid },
+		{ COOKIE_PATH_KERNEL, "198.51.100.63", REASON_cookie_limit }, /* whose it is cannot be told */
+	};
+	uint8_t frame[PACKET_MAX];
+	size_t i, len;
+
+	open_with(FRONT_COOKIES_KERNEL, 1);
+	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct spec s = { .src = rows[i].src, .sport = 7 };
+
+		path = COOKIE_PATH_KERNEL;
+		change_config(take_path);
+		len = build_ack(s, 0, frame); /* the cookie that the kernel would make too */
+		path = rows[i].path;
+		change_config(take_path);
+		set_flood(false);
+		expect(run(s, rows[i].src), REASON_syn_admitted, rows[i].src);
+		set_flood(true);
+		expect(packet_reason(prog, frame, len), rows[i].reason, rows[i].src);
+	}
+}
+
 /* A full queue: the kernel would forget the connection without a word, so its client is told. */
 static void test_reset(void **state)
 {
@@ -1126,7 +1163,8 @@ int main(void)
 		cmocka_unit_test(test_siphash),	   cmocka_unit_test(test_answers), cmocka_unit_test(test_kernel_answers),
 		cmocka_unit_test(test_known),	   cmocka_unit_test(test_no_key),  cmocka_unit_test(test_acks),
 		cmocka_unit_test(test_epochs),	   cmocka_unit_test(test_limit),   cmocka_unit_test(test_reset),
-		cmocka_unit_test(test_own_tcp),	   cmocka_unit_test(test_after_flood), cmocka_unit_test(test_kernel_tcp),
+		cmocka_unit_test(test_paid_once),  cmocka_unit_test(test_own_tcp),	   cmocka_unit_test(test_after_flood),
+		cmocka_unit_test(test_kernel_tcp),
 		cmocka_unit_test(test_plain_watch), cmocka_unit_test(test_lost_ack), cmocka_unit_test(test_full_queue),
 		cmocka_unit_test(test_other_node),
 	};

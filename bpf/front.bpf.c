@@ -263,7 +263,7 @@ __noinline int flood_syn(const struct segment *g)
 }
 
 /*
- * What is different while a flood lasts; GO_ON for a SYN: no cookie can be made.  Answers are made from here, and
+ * What is different while a flood lasts, or where cookies are sent always; GO_ON for a SYN: no cookie can be made.  Answers are made from here, and
  * not where they are decided, since 512 bytes of stack are all there are for the functions in a row.
  */
 static __always_inline int check_in_flood(struct xdp_md *ctx, const struct packet *p, _Bool syn, __u64 now)
@@ -300,15 +300,16 @@ static __always_inline int check_connection(struct xdp_md *ctx, const struct pac
 					    const struct front_config *config)
 {
 	__u64 now = bpf_ktime_get_coarse_ns();
-	_Bool syn = is_syn(p), flood;
+	_Bool syn = is_syn(p), flood, cookies;
 	int reason;
 
 	if (syn)
 		count_syn(config, now);
 	flood = in_flood(now);
-	if (syn)
-		flood = config->cookie_path && (flood || config->cookie_always);
-	reason = flood ? check_in_flood(ctx, p, syn, now) : GO_ON;
+	cookies = config->cookie_path && (flood || config->cookie_always);
+	reason = cookies || (flood && !syn) ? check_in_flood(ctx, p, syn, now) : GO_ON;
+	if (!flood && (reason == REASON_flood_segment || reason == REASON_cookie_invalid))
+		return REASON_established; /* the kernel's to judge */
 	if (reason != GO_ON)
 		return reason;
 	return syn ? check_syn(from, config, now) : REASON_established;

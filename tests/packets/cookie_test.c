@@ -698,6 +698,41 @@ static void test_limit(void **state)
 	expect(packet_reason(prog, other, other_len), REASON_cookie_valid, "verified since");
 }
 
+/* syn-protect = always: outside of floods too, but there what answers no cookie is the kernel's affair. */
+static void test_always(void **state)
+{
+	uint8_t frame[PACKET_MAX];
+	struct spec s;
+	size_t len;
+	int v6;
+
+	open_with(FRONT_COOKIES_KERNEL, 1);
+	set_flood(false);
+	change_config(always);
+	for (v6 = 0; v6 < 2; v6++) {
+		s = (struct spec){ .v6 = v6, .sport = 7 };
+		expect(packet_reason(prog, frame, build_ack(s, 0, frame)), REASON_cookie_valid, "the first answer");
+		s.sport = 8;
+		expect_reset(&s, frame, build_ack(s, 0, frame), REASON_cookie_limit, "the second");
+		len = build_ack(s, 0, frame);
+		frame[14 + (v6 ? 40 : 20) + 1] ^= 1; /* from another port */
+		expect(packet_reason(prog, frame, len), REASON_established, "answers none");
+		frame[14 + (v6 ? 40 : 20) + 13] = RST | ACK;
+		expect(packet_reason(prog, frame, len), REASON_established, "a reset");
+	}
+	s = (struct spec){ .src = "198.51.100.62", .sport = 7 };
+	len = build_ack(s, 0, frame);
+	change_config(full);
+	expect_reset(&s, frame, len, REASON_cookie_reset, "full queue");
+	set_flood(true);
+	frame[14 + 20 + 1] ^= 1;
+	expect(packet_reason(prog, frame, len), REASON_cookie_invalid, "answers none, in a flood");
+	frame[14 + 20 + 1] ^= 1;
+	set_flood(false);
+	change_config(no_path);
+	expect(packet_reason(prog, frame, len), REASON_established, "no cookies to be had");
+}
+
 static uint32_t path;
 static void take_path(struct front_config *config)
 {
@@ -1163,8 +1198,8 @@ int main(void)
 		cmocka_unit_test(test_siphash),	   cmocka_unit_test(test_answers), cmocka_unit_test(test_kernel_answers),
 		cmocka_unit_test(test_known),	   cmocka_unit_test(test_no_key),  cmocka_unit_test(test_acks),
 		cmocka_unit_test(test_epochs),	   cmocka_unit_test(test_limit),   cmocka_unit_test(test_reset),
-		cmocka_unit_test(test_paid_once),  cmocka_unit_test(test_own_tcp),	   cmocka_unit_test(test_after_flood),
-		cmocka_unit_test(test_kernel_tcp),
+		cmocka_unit_test(test_always),	   cmocka_unit_test(test_paid_once), cmocka_unit_test(test_own_tcp),
+		cmocka_unit_test(test_after_flood), cmocka_unit_test(test_kernel_tcp),
 		cmocka_unit_test(test_plain_watch), cmocka_unit_test(test_lost_ack), cmocka_unit_test(test_full_queue),
 		cmocka_unit_test(test_other_node),
 	};

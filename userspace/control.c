@@ -39,7 +39,7 @@ struct control_conn {
 struct control {
 	struct daemon *daemon;
 	pthread_t thread, main;
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	struct sockaddr_un at;
 	ino_t inode; /* of the socket we made */
 	int listen_fd, wake_fd;
 	uint64_t accept_at; /* accepting rests until then */
@@ -515,23 +515,22 @@ static void *thread(void *arg)
 
 static int make_socket(struct control *c)
 {
-	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	const char *path = c->at.sun_path;
 	struct stat st;
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), r = 0;
 
 	if (fd < 0)
 		return -errno;
-	memcpy(at.sun_path, c->path, sizeof(at.sun_path));
 	/* the mode of the file that bind() makes is this one and the umask (unix_bind(), net/unix/af_unix.c): at no
 	 * moment is it open to more */
-	if (fchmod(fd, SOCKET_MODE) || (unlink(c->path) && errno != ENOENT) ||
-	    bind(fd, (struct sockaddr *)&at, sizeof(at)) || chmod(c->path, SOCKET_MODE) || listen(fd, CONTROL_CONNECTIONS))
+	if (fchmod(fd, SOCKET_MODE) || (unlink(path) && errno != ENOENT) ||
+	    bind(fd, (struct sockaddr *)&c->at, sizeof(c->at)) || chmod(path, SOCKET_MODE) || listen(fd, CONTROL_CONNECTIONS))
 		r = -errno;
 	if (r) {
 		close(fd);
 		return r;
 	}
-	c->inode = stat(c->path, &st) ? 0 : st.st_ino;
+	c->inode = stat(path, &st) ? 0 : st.st_ino;
 	c->listen_fd = fd;
 	return 0;
 }
@@ -566,8 +565,8 @@ int control_start(struct daemon *d, struct control **out, char *err, size_t err_
 	c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	int r = c->wake_fd < 0 ? -errno : 0;
 
-	if (!r && snprintf(c->path, sizeof(c->path), "%s/control.sock", dir) >= (int)sizeof(c->path))
-		r = -ENAMETOOLONG;
+	if (!r)
+		r = control_address(dir, &c->at);
 	if (!r && daemon_dns(d) && !(c->dns = dns_inbox_open(daemon_dns(d))))
 		r = -EMFILE;
 	if (!r)
@@ -591,8 +590,8 @@ void control_stop(struct control *c)
 	if (!c)
 		return;
 	/* first: as long as our socket is open its number is not another's */
-	if (!stat(c->path, &st) && st.st_ino == c->inode)
-		unlink(c->path);
+	if (!stat(c->at.sun_path, &st) && st.st_ino == c->inode)
+		unlink(c->at.sun_path);
 	pthread_mutex_lock(&c->lock);
 	c->stopping = true;
 	pthread_mutex_unlock(&c->lock);

@@ -19,6 +19,12 @@
 struct control;
 
 /*
+ * Before a start changes anything: does another daemon serve already that has this run-dir?  Then -EBUSY with a sentence in
+ * err.  One that drains is on its way out and counts as none; what a dead one left, too.
+ */
+int control_check_free(const struct config *cfg, char *err, size_t err_size);
+
+/*
  * Makes the socket and starts the thread; after the drop, since the socket belongs to the user it leads to.  The caller is
  * the main thread: verbs that need it send it SIGHUP (reload) or SIGTERM (drain), which it must wait for.
  * 0, or negative with a sentence in err.

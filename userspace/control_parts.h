@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/un.h>
 
 #include "userspace/control.h"
 #include "userspace/dns.h"
@@ -22,6 +23,9 @@
 #define CONTROL_CONNECTIONS 16
 #define CONTROL_REQUEST_MAX 4096 /* bytes of a line */
 #define CONTROL_REQUEST_MS 10000 /* for a request to come, and for its reply to be taken */
+
+/* Where the socket of this run-dir is; 0 or -ENAMETOOLONG. */
+int control_address(const char *run_dir, struct sockaddr_un *out);
 
 struct control_conn;
 struct control_request;

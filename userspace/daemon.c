@@ -307,12 +307,18 @@ static int set_targets(struct daemon *d, char *err, size_t err_size)
 
 int daemon_prepare(const struct config *cfg, struct daemon **out, char *err, size_t err_size)
 {
-	struct daemon *d = calloc(1, sizeof(*d));
-	int r = d ? 0 : -ENOMEM;
+	uint32_t other = has_front(cfg) ? front_served_by() : 0;
+	struct daemon *d;
+	int r = 0;
 
 	err[0] = 0;
-	if (r)
-		return r;
+	if (other) {
+		snprintf(err, err_size, "the front of this host serves the danelawd of process %u already: end that one first", other);
+		return -EBUSY;
+	}
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return -ENOMEM;
 	pthread_mutex_init(&d->tls_lock, NULL);
 	d->cfg = cfg;
 	d->started_ms = now_ms();

@@ -82,6 +82,11 @@ void front_settle(struct front *f);
 /* The start failed after all: what was attached or pinned where nothing was before is taken off, the rest stays; closes. */
 void front_undo(struct front *f);
 /*
+ * The process whose listening sockets get what the pinned program steers in this network namespace; 0: none, or it is
+ * draining.  Only one can: front_open() would take the front from it.
+ */
+uint32_t front_served_by(void);
+/*
  * For who has no front: takes off what an earlier run left, which would steer new connections to nobody.  One that is served
  * by another process stays.  The maps stay, with what was entered into them.  True: there was one.
  */

@@ -250,7 +250,7 @@ bool front_take_off(void)
 		some = entry->d_name[0] != '.';
 	if (links)
 		closedir(links);
-	if (!some || front_check_netns((struct front_err){ text, sizeof(text) }) || front_is_served())
+	if (!some || front_check_netns((struct front_err){ text, sizeof(text) }) || front_served_by())
 		return false;
 	front_drop_steer();
 	front_drop_other_links(NULL, 0);

@@ -155,8 +155,6 @@ int front_set_vips(struct front *f, const struct front_settings *set, struct fro
 /* --- front_steer.c --- */
 /* Loads and attaches sk_lookup; after the front, whose maps it shares. */
 int front_load_steer(struct front *f, const struct front_settings *set, struct front_err err);
-/* A listening socket is there for what the pinned program steers. */
-bool front_is_served(void);
 
 /* --- front_tunnel.c --- */
 struct front_tunnel_maps {

@@ -118,26 +118,27 @@ int front_map_cpus(struct front *f, const uint32_t *cpu_worker, size_t count)
 
 struct served {
 	int sockets;
-	uint32_t generation;
-	bool yes;
+	uint32_t generation, pid;
 };
 
 static bool find_served(void *ctx, const void *key, const void *value)
 {
 	const struct worker_key *twin = key;
+	const struct worker *worker = value;
 	struct served *served = ctx;
 	uint64_t cookie;
 
 	for (uint32_t v4 = 0; v4 < 2 && twin->generation == served->generation; v4++) {
 		uint32_t slot = socket_slot(twin->generation, twin->listener, twin->worker, v4);
 
-		served->yes |= !bpf_map_lookup_elem(served->sockets, &slot, &cookie);
+		if (!bpf_map_lookup_elem(served->sockets, &slot, &cookie))
+			served->pid = worker->pid;
 	}
-	return !served->yes;
+	return !served->pid;
 }
 
 /* A socket that is closed leaves the map by itself. */
-bool front_is_served(void)
+static uint32_t find_server(void)
 {
 	int state_map = bpf_obj_get(FRONT_PIN_DIR "/maps/steer_state"), workers = bpf_obj_get(FRONT_PIN_DIR "/maps/workers");
 	struct served served = { .sockets = bpf_obj_get(FRONT_PIN_DIR "/maps/sockets") };
@@ -154,5 +155,12 @@ bool front_is_served(void)
 		close(workers);
 	if (served.sockets >= 0)
 		close(served.sockets);
-	return served.yes;
+	return served.pid;
+}
+
+uint32_t front_served_by(void)
+{
+	char text[8] = "";
+
+	return front_check_netns((struct front_err){ text, sizeof(text) }) ? 0 : find_server();
 }

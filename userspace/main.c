@@ -154,8 +154,10 @@ static void stop(struct running *r, bool failed)
 static int prepare(const struct config *cfg, struct running *r, char *err, size_t err_size)
 {
 	size_t count = 0;
-	int code = cfg->file ? 0 : certificates_make_own(cfg, err, err_size);
+	int code = control_check_free(cfg, err, err_size);
 
+	if (!code && !cfg->file)
+		code = certificates_make_own(cfg, err, err_size);
 	if (!code)
 		code = daemon_prepare(cfg, &r->daemon, err, err_size);
 	if (!code)

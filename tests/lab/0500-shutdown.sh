@@ -25,7 +25,7 @@ front_link()
 	bpftool -j link show pinned $LAB_PINS/links/xdp-edge0 | grep -o '"id":[0-9]*' | head -n 1
 }
 
-tap_plan 18
+tap_plan 21
 LAB_QUIET=1
 lab_up
 edge_start
@@ -49,6 +49,12 @@ is "$SMTP_REPLY" "" "and its connection closed"
 ok "no new connections" lab_wait 5 refused
 [ -d "/proc/$EDGE_PID" ]
 is $? 0 "danelawd waits for the mail"
+
+first=$EDGE_PID
+edge_start
+second=$EDGE_PID
+is "$(front_link)" "$link" "another may start meanwhile: it takes the same link over, and serves"
+EDGE_PID=$first
 smtp_body busy last
 smtp_ask busy .
 like "$SMTP_REPLY" '^250' "the mail is accepted by the backend"
@@ -56,6 +62,10 @@ like "$(lab_wait 10 mta_mailbox last)" '/new/' "and delivered"
 lab_wait 10 edge_gone
 wait "$EDGE_PID"
 is $? 0 "then danelawd ends with status 0"
+is "$(net_run edge danelawctl status --json | jq .pid)" "$second" "the control socket is that of the other"
+EDGE_PID=$second
+edge_stop
+is $? 0 "which ends well, too"
 is "$(edge_attached)" native "the front stays on the link, for the next start"
 for s in idle fresh busy; do
 	smtp_close $s

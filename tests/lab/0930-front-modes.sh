@@ -51,7 +51,7 @@ others_reached()
 	return $served
 }
 
-tap_plan 30
+tap_plan 35
 lab_up
 mkdir -p $LAB_EDGE_DIR
 
@@ -95,6 +95,21 @@ front 'interfaces = { "edge0" }'
 edge_start
 is "$(modes)" "edge0 native" "with lo off the list it starts"
 edge_stop
+
+# one of the same configuration is refused while the first serves, by its control socket and by the front
+front 'interfaces = { "edge0" }'
+edge_start
+first=$EDGE_PID
+like "$(refused)" "^1 danelawd: process $first serves already and holds /run/danelaw/control.sock: end it first" \
+	"a second danelawd of the same configuration is refused"
+sed -i "1i run-dir = \"$LAB_EDGE_DIR/run3\"" $EDGE_CONF
+like "$(refused)" "^1 danelawd: the front of this host serves the danelawd of process $first already: end that one first" \
+	"so is one with another run-dir"
+EDGE_PID=$first
+ok "the first still greets" net_banner internet $LAB_EDGE 25
+is "$(net_run edge danelawctl status --json | jq .pid)" "$first" "and answers danelawctl"
+edge_stop
+is $? 0 "and ends well"
 
 # a front that nobody serves any more is taken off by who has none; one that is served is not
 front 'interfaces = { "edge0" }'

@@ -876,6 +876,7 @@ static void *wake(void *arg)
 static void watch_from_another_thread(void)
 {
 	struct end *w = end_new(0);
+	const int threads = count_entries(THREADS);
 	pthread_t thread;
 	void *trouble;
 	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -886,6 +887,8 @@ static void watch_from_another_thread(void)
 	until(w->woken == 1000);
 	assert_int_equal(pthread_join(thread, &trouble), 0);
 	assert_null(trouble);
+	while (count_entries(THREADS) != threads) /* one that was joined stands there for a moment longer */
+		sched_yield();
 	w->flags = LEAVE; /* level: told again until it is read */
 	w->wakes = 0;
 	assert_null(wake(&fd));

@@ -12,8 +12,8 @@ static const struct {
 } commands[] = {
 	{ "status", front_status, "", "where it is attached, in which mode; programs, steering, limits, maps" },
 	{ "top", front_top, "[--interval TIME] [--count N] [--all]", "packets a second by reason, with the newest source" },
-	{ "deny", front_deny, "list | add PREFIX… | del PREFIX…", "the deny list made by hand; add: [--comment TEXT] [--for TIME]" },
-	{ "allow", front_allow, "list | add PREFIX… | del PREFIX…", "the allow list made by hand, likewise" },
+	{ "deny", front_deny, "list | add PREFIX... | del PREFIX...", "the deny list made by hand; add: [--comment TEXT] [--for TIME]" },
+	{ "allow", front_allow, "list | add PREFIX... | del PREFIX...", "the allow list made by hand, likewise" },
 	{ "lists", front_lists, "[--top N]", "all lists, the verified lane, blocked sources: entries and hits" },
 	{ "events", front_events, "[--reason X] [--count N] [--pcap FILE|-]", "samples of what is dropped, as it is dropped" },
 	{ "profile", front_profile, "[--for TIME]", "ns a packet and share of a CPU" },
@@ -23,7 +23,7 @@ static int usage(FILE *to)
 {
 	fputs("usage: danelawctl front COMMAND [ARG…]\n", to);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		fprintf(to, "  %-8s %-40s %s\n", commands[i].name, commands[i].args, commands[i].help);
+		fprintf(to, "  %-8s %-41s %s\n", commands[i].name, commands[i].args, commands[i].help);
 	fputs("All take --json and --pins DIR (default " FRONT_PIN_DIR "), need root, and need no running daemon.\n", to);
 	return to == stdout ? CTL_OK : CTL_USAGE;
 }

@@ -23,7 +23,7 @@ static const struct {
 	{ "drain", cmd_drain, "[--after TIME] [--wait]", "no new sessions; end when those open are over" },
 	{ "log-level", cmd_log_level, "[LEVEL]", "show or set how much is logged" },
 	{ "check", cmd_check, "[--json] DOMAIN", "what a DANE sender makes of a domain, and what to mend" },
-	{ "front", cmd_front, "status|top|deny|allow|lists|events|profile", "the XDP front, also while the daemon is down" },
+	{ "front", cmd_front, "status|top|deny|allow|...", "the XDP front, also while the daemon is down" },
 	{ "tune", cmd_tune, "IFACE check|plan|apply|undo", "tune a network card for the front" },
 	{ "version", cmd_version, "", "print the version" },
 };

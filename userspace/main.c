@@ -44,7 +44,8 @@ static const char usage[] =
 	"  -n, --hostname NAME   our name in banner and EHLO\n"
 	"  -i, --interface IF    put the XDP front on this interface\n"
 	"  -l, --listen A:P      listen here; default [::]:25\n"
-	"  -V, --version         print the version\n";
+	"  -V, --version         print the version\n"
+	"  -h, --help            print this\n";
 
 static const struct option long_options[] = {
 	{ "config", required_argument, NULL, 'c' },    { "test", no_argument, NULL, 't' },

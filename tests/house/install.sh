@@ -82,14 +82,24 @@ options_documented() {
 
 build/danelawd --help >"$work/usage" 2>&1
 options_said "$work/usage" >"$work/said"
-echo help >>"$work/said"
 options_documented docs/danelawd.8 >"$work/documented"
 {
 	[ "$(wc -l <"$work/said")" -ge 7 ] || echo "options of danelawd are not found any more"
-	sort -u "$work/said" | comm -23 - "$work/documented" | sed 's/^/--/; s/$/ of danelawd is not in danelawd(8)/'
-	sort -u "$work/said" | comm -13 - "$work/documented" | sed 's/^/--/; s/$/ is in danelawd(8) only/'
+	comm -23 "$work/said" "$work/documented" | sed 's/^/--/; s/$/ of danelawd is not in danelawd(8)/'
+	comm -13 "$work/said" "$work/documented" | sed 's/^/--/; s/$/ is in danelawd(8) only/'
 } >"$work/faults"
 verdict "danelawd(8) has its options, and no others"
+
+for help in 'danelawd --help' 'danelawctl help' 'danelawctl front help'; do
+	build/$help | awk -v help="$help" '/^  [a-z-]/ {
+		match($0, /^.*  /)
+		if (!column) column = RLENGTH
+		# printf() pads octets, so letters of several are as bad
+		if (RLENGTH != column || /[^ -~]/) print help ": what a row means does not begin where the others do: " $0
+		rows++
+	} END { if (rows < 5) print help " has no rows any more" }'
+done >"$work/faults"
+verdict "rows of usage stand in columns"
 
 sed -n 's/^\t{ "\([a-z-]*\)", cmd_[a-z_]*, .*/\1/p' tools/danelawctl.c | sort >"$work/commands"
 sed -n '/^\.Sh DESCRIPTION/,/^\.Sh THE SOCKET/s/^\.Ss //p' docs/danelawctl.8 | sort >"$work/sections"

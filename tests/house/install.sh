@@ -162,5 +162,10 @@ for page in README.md docs/*.md; do
 done >"$work/faults"
 verdict "what the documents link to is there"
 
+for page in docs/*.md; do
+	grep -qF "]($page)" README.md || echo "README.md has no link to $page"
+done >"$work/faults"
+verdict "the README leads to every document"
+
 echo "1..$n"
 exit $failed

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "userspace/certificates.h"
+#include "userspace/lane.h"
 #include "userspace/listener.h"
 #include "userspace/log.h"
 #include "userspace/privileges.h"
@@ -151,6 +152,8 @@ static int open_front(struct daemon *d, char *err, size_t err_size)
 				      .cookies_shared = cfg->front.syn_secret_file != NULL,
 				      .list_entries = cfg->front.list_entries,
 				      .verified_entries = cfg->front.verified_entries,
+				      .zone_of = lane_zone_of,
+				      .zone_ctx = cfg,
 				      .decap_from = cfg->front.decap_from,
 				      .decap_from_count = cfg->front.decap_from_count,
 				      .decap_to = cfg->front.decap_to,

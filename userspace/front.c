@@ -300,6 +300,8 @@ int front_open(const struct front_settings *set, struct front **out, char *text,
 		code = front_check_netns(err);
 	if (!code && set->interface_count)
 		code = load_front(f, set, err);
+	if (!code && set->interface_count)
+		code = front_recall_verified(f, set, err);
 	if (!code && !set->plain_bind)
 		code = front_load_steer(f, set, err);
 	if (!code && set->interface_count)

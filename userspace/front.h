@@ -49,6 +49,9 @@ struct front_settings {
 	bool cookies_shared;	/* other nodes have our keys and may have sent what is answered to us */
 	unsigned list_entries;	/* IPv4 prefixes, and as many of IPv6, that the bulk lists hold; 0: 262,144 */
 	unsigned verified_entries; /* sources that the verified lane holds; 0: 65,536 */
+	/* The zone of a name (front_verify_source()) that an earlier run left in the lane; NULL: each is one of its own. */
+	const char *(*zone_of)(const void *ctx, const char *name);
+	const void *zone_ctx;
 	/* Tunnels that end here; all or none.  From these sources, to these own addresses, on this port of GUE (0: none). */
 	const struct net_prefix *decap_from;
 	size_t decap_from_count;
@@ -111,6 +114,8 @@ int front_map_cpus(struct front *f, const uint32_t *cpu_worker, size_t count);
  * name: what was proved, shown with the entry; zone: whose word that is.  A name has at most FRONT_VERIFIED_PER_NAME
  * sources and a zone FRONT_VERIFIED_PER_ZONE names (anyone can sign a zone): one more takes the place of the oldest.
  * ms 0 removes the source, whatever it is verified as.  Any thread.
+ * front_open() finds places anew for what is in the lane; what an operator put there (a name that is no host's, or for
+ * longer than a run of ours could) takes none.
  */
 #define FRONT_VERIFIED_PER_NAME 8
 #define FRONT_VERIFIED_NAMES 8192 /* at a time, of */

@@ -138,6 +138,8 @@ void front_names_free(struct front_names *names);
 typedef void front_config_change(const struct front *f, struct front_config *config, const void *to);
 int front_change_config(struct front *f, front_config_change *change, const void *to);
 void front_fill_limits(const struct front_settings *set, struct front_config *config);
+/* What an earlier run left in the lane gets places, the newest before older ones; what is over, or finds none, goes. */
+int front_recall_verified(struct front *f, const struct front_settings *set, struct front_err err);
 
 /* --- front_cookies.c --- */
 /* After the links of XDP are there: chooses the cookies, loads and attaches what they need. */

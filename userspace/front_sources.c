@@ -7,6 +7,8 @@
  * the place of the oldest, with all its sources.  The tables are of a fixed size: a name or zone has four rows to be
  * in, by its hash; where all are taken the one used longest ago goes, with all that it had entered, so that nothing
  * is in the map that no row knows of.  The hash is seeded: nobody can choose names that meet there.
+ *
+ * The map outlives the daemon, the rows do not: a start fills them anew from the names in the map.
  */
 #include "userspace/front_parts.h"
 
@@ -15,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+
+#include "userspace/dane.h"
 
 enum { WAYS = 4 };
 
@@ -271,6 +275,83 @@ int front_verify_source(struct front *f, const struct in6_addr *ip, const char *
 	ret = bpf_map_update_elem(f->verified, &key, &entry, BPF_ANY) ? -errno : 0;
 	unlock(f);
 	return ret;
+}
+
+/* ---- after a restart ---- */
+
+struct recalled {
+	struct source_key key;
+	struct verified entry;
+};
+
+struct recall {
+	struct front *f;
+	struct recalled *at;
+	size_t count, room;
+	bool failed;
+};
+
+/* Nothing that front_verify_source() could have written. */
+static bool is_by_hand(const struct verified *entry, uint64_t now)
+{
+	char name[DANE_NAME_MAX];
+
+	return entry->until_ns > now + UINT32_MAX * 1000000ull || dane_name_host(entry->name, name) || strcmp(entry->name, name);
+}
+
+static bool recall_one(void *ctx, const void *key, const void *value)
+{
+	struct recalled one = { *(const struct source_key *)key, *(const struct verified *)value };
+	struct recall *r = ctx;
+	uint64_t now = front_now_ns();
+
+	one.entry.name[sizeof(one.entry.name) - 1] = 0;
+	if (one.entry.until_ns > now && is_by_hand(&one.entry, now))
+		return true;
+	/* a name that fills its place may be the head of a longer one, and nobody knows of which */
+	if (one.entry.until_ns <= now || strlen(one.entry.name) == sizeof(one.entry.name) - 1) {
+		forget(r->f->verified, &one.key);
+		return true;
+	}
+	if (r->count == r->room) {
+		size_t room = r->room ? 2 * r->room : 1024;
+		struct recalled *more = realloc(r->at, room * sizeof(*more));
+
+		r->failed = !more;
+		if (!more)
+			return false;
+		r->at = more;
+		r->room = room;
+	}
+	r->at[r->count++] = one;
+	return true;
+}
+
+static int by_end(const void *a, const void *b)
+{
+	uint64_t x = ((const struct recalled *)a)->entry.until_ns, y = ((const struct recalled *)b)->entry.until_ns;
+
+	return (x > y) - (x < y);
+}
+
+int front_recall_verified(struct front *f, const struct front_settings *set, struct front_err err)
+{
+	struct recall r = { .f = f };
+	int code = front_each_row(f->verified, recall_one, &r);
+
+	if (r.count)
+		qsort(r.at, r.count, sizeof(*r.at), by_end);
+	lock(f);
+	for (size_t i = 0; i < r.count; i++) {
+		const char *name = r.at[i].entry.name, *zone = set->zone_of ? set->zone_of(set->zone_ctx, name) : name;
+
+		take_zone_place(f, name_hash(f->names, zone), name_hash(f->names, name));
+		take_place(f, name_hash(f->names, name), &r.at[i].key);
+	}
+	unlock(f);
+	free(r.at);
+	code = r.failed ? -ENOMEM : code;
+	return code ? front_fail(err, code, "cannot read the front's verified lane: %s", strerror(-code)) : 0;
 }
 
 /* The front looks into the map only from now on. */

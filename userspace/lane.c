@@ -140,16 +140,35 @@ static bool earned(struct lane *l, const struct config_policy *p, const char *na
 	return r.sessions >= p->lane_after && r.days >= p->lane_days;
 }
 
-bool lane_grant(struct lane *l, const struct config_policy *p, const struct in6_addr *ip, const char *name)
+/* NULL: this policy grants the name no lane, whatever it has earned. */
+static const char *zone_by(const struct config_policy *p, const char *name)
 {
 	const char *listed;
 
-	if (!l->front || !p->lane_ms || !earned(l, p, name) || !policy_names(p, name, &listed))
-		return false;
+	if (!p->lane_ms || !policy_names(p, name, &listed))
+		return NULL;
 	/* a name that policy lists by itself does not have to share */
-	const char *zone = listed[0] ? listed : p->name_count ? name : lane_zone(name);
+	return listed[0] ? listed : p->name_count ? name : lane_zone(name);
+}
 
-	return front_verify_source(l->front, ip, name, zone, p->lane_ms) == 0;
+const char *lane_zone_of(const void *cfg, const char *name)
+{
+	const struct config *c = cfg;
+
+	for (size_t i = 0; i < c->policy_count; i++) {
+		const char *zone = zone_by(&c->policies[i], name);
+
+		if (zone)
+			return zone;
+	}
+	return lane_zone(name);
+}
+
+bool lane_grant(struct lane *l, const struct config_policy *p, const struct in6_addr *ip, const char *name)
+{
+	const char *zone = zone_by(p, name);
+
+	return zone && l->front && earned(l, p, name) && front_verify_source(l->front, ip, name, zone, p->lane_ms) == 0;
 }
 
 void lane_withdraw(struct lane *l, const struct in6_addr *ip)

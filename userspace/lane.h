@@ -38,6 +38,8 @@ void lane_note_clean(struct lane *l, const char *name, uint32_t day);
  * country (co.uk, com.br).  The true cut is not to be known without asking; a wrong guess makes names share places.
  */
 const char *lane_zone(const char *name);
+/* The zone that lane_grant() would take for a name, by the first policy (of the struct config) that grants it the lane. */
+const char *lane_zone_of(const void *cfg, const char *name);
 
 /* ---- lane_history.c: clean sessions by name ---- */
 

@@ -273,6 +273,128 @@ static void test_zone_in_turn(void **state)
 	assert_int_equal(lane_size(), FRONT_VERIFIED_PER_ZONE + 8);
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/* Which of the addresses 0, 1, … of a network are in the lane, in bits. */
+static uint32_t in_lane(const char *net)
+{
+	int map = packet_pin("maps/verified");
+	struct verified entry;
+	struct source_key key;
+	struct in6_addr ip;
+	uint32_t bits = 0;
+	char src[64];
+
+	for (int i = 0; i < 32; i++) {
+		snprintf(src, sizeof(src), "%s.%d", net, i);
+		assert_int_equal(net_parse_ip(src, &ip), 0);
+		memcpy(key.ip, &ip, sizeof(key.ip));
+		bits |= bpf_map_lookup_elem(map, &key, &entry) ? 0 : 1u << i;
+	}
+	close(map);
+	return bits;
+}
+
+static void put_by_hand(const char *ip, const char *name, uint64_t until_ns)
+{
+	struct verified entry = { .until_ns = until_ns };
+	int map = packet_pin("maps/verified");
+	struct source_key key;
+	struct in6_addr addr;
+
+	assert_int_equal(net_parse_ip(ip, &addr), 0);
+	memcpy(key.ip, &addr, sizeof(key.ip));
+	snprintf(entry.name, sizeof(entry.name), "%s", name);
+	assert_int_equal(bpf_map_update_elem(map, &key, &entry, BPF_ANY), 0);
+	close(map);
+}
+
+/* As for policy: names below zone.example share its places. */
+static const char *shared_zone(const void *ctx, const char *name)
+{
+	const char *dot = strchr(name, '.');
+
+	return dot && !strcmp(dot, ctx) ? dot + 1 : name;
+}
+
+static void restart(const struct front_settings *set)
+{
+	front_close(front, false);
+	front = packet_front(set);
+}
+
+/* The bounds hold over restarts: what is in the lane keeps its places, the oldest go first. */
+static void test_restarts(void **state)
+{
+	struct front_settings set = limited;
+	char src[64], name[80];
+	int i;
+
+	set.zone_of = shared_zone;
+	set.zone_ctx = ".zone.example";
+	reopen(&limited);
+	for (i = 0; i < FRONT_VERIFIED_PER_NAME; i++) {
+		snprintf(src, sizeof(src), "198.51.104.%d", i);
+		verify(src, "many.example", 3600000 + (uint32_t)i);
+	}
+	restart(&set);
+	assert_int_equal(in_lane("198.51.104"), 0xff);
+	for (; i < FRONT_VERIFIED_PER_NAME + 3; i++) {
+		snprintf(src, sizeof(src), "198.51.104.%d", i);
+		verify(src, "many.example", 3600000 + (uint32_t)i);
+	}
+	assert_int_equal(in_lane("198.51.104"), 0x7f8);
+	restart(&set);
+	for (; i < 2 * FRONT_VERIFIED_PER_NAME; i++) {
+		snprintf(src, sizeof(src), "198.51.104.%d", i);
+		verify(src, "many.example", 3600000 + (uint32_t)i);
+	}
+	assert_int_equal(in_lane("198.51.104"), 0xff00);
+
+	for (i = 0; i < FRONT_VERIFIED_PER_ZONE; i++) {
+		snprintf(src, sizeof(src), "198.51.105.%d", i);
+		snprintf(name, sizeof(name), "h%d.zone.example", i);
+		verify_in(src, name, "zone.example", 3600000 + (uint32_t)i);
+	}
+	restart(&set);
+	assert_int_equal(in_lane("198.51.105"), 0xffff);
+	verify_in("198.51.105.16", "h16.zone.example", "zone.example", 3700000);
+	assert_int_equal(in_lane("198.51.105"), 0x1fffe);
+}
+
+/* What no run of ours could have left within the bounds goes at the next start; what an operator put there does not. */
+static void test_restart_cleans(void **state)
+{
+	char src[64], name[64];
+	uint64_t now;
+	int i;
+
+	reopen(&limited);
+	now = now_ns();
+	memset(name, 'a', sizeof(name));
+	memcpy(name + 56, ".exampl", sizeof(".exampl"));
+	for (i = 0; i < 12; i++) {
+		snprintf(src, sizeof(src), "198.51.106.%d", i);
+		put_by_hand(src, "many.example", now + 3600000000000ull + (uint64_t)(12 - i)); /* twelve of one name */
+		snprintf(src, sizeof(src), "198.51.107.%d", i);
+		put_by_hand(src, "a partner", now + 3600000000000ull);
+		snprintf(src, sizeof(src), "198.51.108.%d", i);
+		put_by_hand(src, "mail.example", UINT64_MAX);
+	}
+	put_by_hand("198.51.106.20", "over.example", now);
+	put_by_hand("198.51.106.21", name, now + 3600000000000ull); /* cut off: nobody can tell whose it is */
+	restart(&limited);
+	assert_int_equal(in_lane("198.51.106"), 0xff);
+	assert_int_equal(in_lane("198.51.107"), 0xfff);
+	assert_int_equal(in_lane("198.51.108"), 0xfff);
+}
+
 static void test_blocked(void **state)
 {
 	struct in6_addr v4, v6;
@@ -321,14 +443,6 @@ static void test_sources(void **state)
 	for (int i = 0; i < 5; i++)
 		sources_release(sources, &friend);
 	sources_free(sources);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
 /* Ends a window of one second (or a little more, on a slow day) in which so many SYNs had come; in flood after it? */
@@ -381,7 +495,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_source),	   cmocka_unit_test(test_networks),     cmocka_unit_test(test_verified),
 		cmocka_unit_test(test_per_name),   cmocka_unit_test(test_per_zone),     cmocka_unit_test(test_many_zones),
-		cmocka_unit_test(test_zone_in_turn), cmocka_unit_test(test_blocked),    cmocka_unit_test(test_sources),
+		cmocka_unit_test(test_zone_in_turn), cmocka_unit_test(test_restarts),   cmocka_unit_test(test_restart_cleans),
+		cmocka_unit_test(test_blocked),	   cmocka_unit_test(test_sources),
 		cmocka_unit_test(test_flood_begins),
 	};
 

@@ -138,10 +138,25 @@ static void zones(void **state)
 		assert_string_equal(lane_zone(rows[i][0]), rows[i][1]);
 }
 
+/* Of a name that is in the lane already: by the first policy that would let it in. */
+static void zones_by_policy(void **state)
+{
+	char *listed[] = { (char *)".partner.example", (char *)"mx.other.example" };
+	struct config_policy p[] = { { .name_count = 0 }, { .lane_ms = 1000, .names = listed, .name_count = 2 }, { .lane_ms = 1000 } };
+	struct config cfg = { .policies = p, .policy_count = 3 };
+
+	assert_string_equal(lane_zone_of(&cfg, "a.b.partner.example"), "partner.example");
+	assert_string_equal(lane_zone_of(&cfg, "mx.other.example"), "mx.other.example");
+	assert_string_equal(lane_zone_of(&cfg, "mx2.other.example"), "other.example");
+	cfg.policy_count = 0;
+	assert_string_equal(lane_zone_of(&cfg, "mx.other.example"), "other.example");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(days), cmocka_unit_test(bounded), cmocka_unit_test(kept), cmocka_unit_test(earned), cmocka_unit_test(zones),
+		cmocka_unit_test(zones_by_policy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,16 +42,6 @@ static void expect(int reason, int wanted, const char *what)
 		fail_msg("%s: %s, not %s", what, reason_names[reason], reason_names[wanted]);
 }
 
-static void set_flood(bool lasts)
-{
-	struct flood on = { .until_ns = lasts ? UINT64_MAX : 0 };
-	uint32_t zero = 0;
-	int map = packet_pin("maps/flood");
-
-	assert_int_equal(bpf_map_update_elem(map, &zero, &on, BPF_ANY), 0);
-	close(map);
-}
-
 static void change_config(void (*change)(struct front_config *config))
 {
 	int map = packet_pin("maps/front_config");
@@ -156,7 +146,7 @@ static void open_with(enum front_cookies cookies, unsigned per_minute)
 		set_keys(EPOCH);
 	else
 		assert_int_equal(front_arm_cookies(front, true), 0);
-	set_flood(true);
+	packet_flood(true);
 }
 
 /* ---- SipHash-2-4 from its paper, not from bpf/sip.h ---- */
@@ -562,11 +552,11 @@ static void test_known(void **state)
 	expect(run((struct spec){ 0 }, "198.51.100.9"), REASON_limit_connections, "holds as many as it may");
 	expect(run((struct spec){ .more_fragments = true, .payload = 4 }, NULL), REASON_flood_fragment, "a SYN in fragments");
 	expect(run((struct spec){ .dport = 80 }, NULL), REASON_not_ours, "another port");
-	set_flood(false);
+	packet_flood(false);
 	expect(run((struct spec){ 0 }, NULL), REASON_syn_admitted, "no flood");
 	change_config(always);
 	expect(run((struct spec){ 0 }, NULL), REASON_cookie_sent, "always");
-	set_flood(true);
+	packet_flood(true);
 	change_config(full);
 	expect(run((struct spec){ 0 }, NULL), REASON_queue_full, "full queue");
 	change_config(no_path);
@@ -707,7 +697,7 @@ static void test_always(void **state)
 	int v6;
 
 	open_with(FRONT_COOKIES_KERNEL, 1);
-	set_flood(false);
+	packet_flood(false);
 	change_config(always);
 	for (v6 = 0; v6 < 2; v6++) {
 		s = (struct spec){ .v6 = v6, .sport = 7 };
@@ -724,11 +714,11 @@ static void test_always(void **state)
 	len = build_ack(s, 0, frame);
 	change_config(full);
 	expect_reset(&s, frame, len, REASON_cookie_reset, "full queue");
-	set_flood(true);
+	packet_flood(true);
 	frame[14 + 20 + 1] ^= 1;
 	expect(packet_reason(prog, frame, len), REASON_cookie_invalid, "answers none, in a flood");
 	frame[14 + 20 + 1] ^= 1;
-	set_flood(false);
+	packet_flood(false);
 	change_config(no_path);
 	expect(packet_reason(prog, frame, len), REASON_established, "no cookies to be had");
 }
@@ -763,9 +753,9 @@ static void test_paid_once(void **state)
 		len = build_ack(s, 0, frame); /* the cookie that the kernel would make too */
 		path = rows[i].path;
 		change_config(take_path);
-		set_flood(false);
+		packet_flood(false);
 		expect(run(s, rows[i].src), REASON_syn_admitted, rows[i].src);
-		set_flood(true);
+		packet_flood(true);
 		expect(packet_reason(prog, frame, len), rows[i].reason, rows[i].src);
 	}
 }
@@ -938,7 +928,7 @@ static void test_after_flood(void **state)
 	open_with(FRONT_COOKIES_OWN, 0);
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	over.until_ns = (uint64_t)now.tv_sec * 1000000000 - 1;
-	set_flood(false);
+	packet_flood(false);
 	change_config(always); /* the SYN is answered by a cookie, */
 	map = packet_pin("maps/flood");
 	assert_int_equal(bpf_map_update_elem(map, &zero, &over, BPF_ANY), 0);
@@ -1118,7 +1108,7 @@ static void other_node(const uint8_t its_key[16], uint16_t port, bool same)
 	set_keys_of(its_key, EPOCH);
 	len = packet_build(&s, frame);
 	expect(packet_reason(prog, frame, len), same ? REASON_cookie_valid : REASON_cookie_invalid, "in a flood");
-	set_flood(false);
+	packet_flood(false);
 	send_frame(wire, frame, len);
 	receive(wire, port, frame);
 	assert_int_equal(frame[14 + 20 + 13] & (SYN | RST), same ? 0 : RST);

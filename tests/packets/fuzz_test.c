@@ -7,11 +7,13 @@
  *   without a token: the source is over its rate here, so it is dropped.
  *   What is not ours is never dropped and never changed.
  *   What is ours ends in a named reason, with that reason's verdict.
+ *   All this also of what comes in a tunnel: a third does, and then may also be refused with it, but no whole SYN.
  *
  * DANELAW_FUZZ_SEED and DANELAW_FUZZ_RUNS (20,000) change what is tried; both are told.  `make fuzz` runs it for long.
  * kernels: stable
  */
 #include <arpa/inet.h>
+#include <linux/bpf.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -218,8 +220,10 @@ static void dump(const uint8_t *frame, size_t len)
 	fprintf(stderr, "\n");
 }
 
-static const char *judge(enum verdict oracle, int reason)
+static const char *judge(enum verdict oracle, int reason, bool tunnelled)
 {
+	if (tunnelled && (reason == REASON_tunnel_length || reason == REASON_tunnel_nested))
+		return oracle == A_SYN ? "a whole SYN refused with its tunnel" : NULL;
 	switch (oracle) {
 	case FOREIGN:
 		return reason == REASON_not_ours ? NULL : "not ours, and not passed as such";
@@ -241,54 +245,100 @@ static uint64_t number_from(const char *name, uint64_t otherwise)
 	return text && *text ? strtoull(text, NULL, 0) : otherwise;
 }
 
-static void set_flood(bool lasts)
-{
-	struct flood on = { .until_ns = lasts ? UINT64_MAX : 0 };
-	uint32_t zero = 0;
-	int map = packet_pin("maps/flood");
+/* The frame, or the tunnel that it is in; what it is to the front. */
+struct attempt {
+	uint8_t frame[PACKET_MAX], tunnel[PACKET_MAX];
+	size_t len, tunnel_len; /* 0: none */
+};
 
-	assert_int_equal(bpf_map_update_elem(map, &zero, &on, BPF_ANY), 0);
-	close(map);
-	in_flood = lasts;
+/* An IP packet gets a tunnel around it, and the type that the tunnel then gives it back. */
+static void wrap(struct attempt *t)
+{
+	struct around around = { .v6 = random_below(2), .wrap = random_below(3), .options = (int)random_below(4) };
+	unsigned type = get16(t->frame + 12), version;
+	size_t link = 14;
+
+	while (link < 22 && t->len > link + 4 && (type == 0x8100 || type == 0x88a8)) {
+		type = get16(t->frame + link + 2);
+		link += 4;
+	}
+	if (t->len <= link || (type != 0x0800 && type != 0x86dd))
+		return;
+	version = t->frame[link] >> 4;
+	if (around.wrap == GUE1 && version != 4 && version != 6)
+		return;
+	memcpy(t->frame + link - 2, version == 6 ? "\x86\xdd" : "\x08\x00", 2);
+	t->tunnel_len = packet_wrap(&around, t->frame, t->len, t->tunnel);
+}
+
+static int run(int prog, const struct attempt *t)
+{
+	uint8_t out[PACKET_MAX + 256];
+	size_t out_len;
+	int reason;
+
+	if (!t->tunnel_len)
+		return packet_reason(prog, t->frame, t->len); /* with that reason's verdict, unchanged if it passes */
+	reason = packet_reason_out(prog, t->tunnel, t->tunnel_len, out, &out_len);
+	if (reason_verdicts[reason] != XDP_PASS)
+		return reason;
+	if (reason == REASON_not_ours && out_len == t->tunnel_len) {
+		assert_memory_equal(out, t->tunnel, out_len);
+		return reason;
+	}
+	assert_int_equal(out_len, t->len);
+	assert_memory_equal(out, t->frame, out_len);
+	return reason;
 }
 
 static void test_mutations(void **state)
 {
 	uint64_t seed = number_from("DANELAW_FUZZ_SEED", (uint64_t)time(NULL) << 20 | (uint64_t)getpid()), i;
-	uint64_t runs = number_from("DANELAW_FUZZ_RUNS", 20000), seen[4] = { 0 };
+	uint64_t runs = number_from("DANELAW_FUZZ_RUNS", 20000), seen[4] = { 0 }, tunnelled = 0;
 	struct front_settings set = { .listeners = 1, .workers = 1, .source_per_minute = 1, .source_burst = 1,
 				      .protect = FRONT_PROTECT_AUTO, .cookies = FRONT_COOKIES_KERNEL };
-	struct front *front = packet_front(&set);
-	uint8_t frame[PACKET_MAX], before[PACKET_MAX];
-	int prog = packet_pin("progs/front");
+	struct front *front;
+	struct attempt t;
+	int prog;
 
+	packet_tunnels(&set);
+	front = packet_front(&set);
+	prog = packet_pin("progs/front");
 	assert_int_equal(front_arm_cookies(front, true), 0);
 	print_message("# seed %llu, %llu packets\n", (unsigned long long)seed, (unsigned long long)runs);
 	state64 = seed | 1;
 	for (i = 0; i < runs; i++) {
-		size_t len = mutate(frame, seed_packet(frame));
-		enum verdict oracle = read_frame(frame, len);
+		enum verdict oracle;
 		const char *wrong;
 		int reason;
 
-		if (i % 1000 == 0)
-			set_flood(i / 1000 % 2);
+		t.tunnel_len = 0;
+		t.len = mutate(t.frame, seed_packet(t.frame));
+		if (!random_below(3))
+			wrap(&t);
+		oracle = read_frame(t.frame, t.len);
+		if (i % 1000 == 0) {
+			in_flood = i / 1000 % 2;
+			packet_flood(in_flood);
+		}
 		seen[oracle]++;
-		memcpy(before, frame, len);
-		reason = packet_reason(prog, frame, len); /* with that reason's verdict, unchanged if it passes */
+		tunnelled += t.tunnel_len != 0;
+		reason = run(prog, &t);
 		/* sources vary by mutation: one that was never seen has a token, and so has met its limit */
 		if (oracle == A_SYN && reason == REASON_syn_admitted)
-			reason = packet_reason(prog, frame, len);
+			reason = run(prog, &t);
 		if (oracle == A_SYN && reason == REASON_syn_admitted)
-			reason = packet_reason(prog, frame, len);
-		wrong = judge(oracle, reason);
+			reason = run(prog, &t);
+		wrong = judge(oracle, reason, t.tunnel_len != 0);
 		if (wrong) {
-			dump(before, len);
+			dump(t.tunnel_len ? t.tunnel : t.frame, t.tunnel_len ? t.tunnel_len : t.len);
 			fail_msg("seed %llu, packet %llu: %s: %s", (unsigned long long)seed, (unsigned long long)i, wrong, reason_names[reason]);
 		}
 	}
 	for (i = 0; i < 4; i++)
 		assert_true(seen[i] > runs / 200);
+	assert_true(tunnelled > runs / 5);
+	print_message("# %llu in tunnels\n", (unsigned long long)tunnelled);
 	print_message("# %llu not ours, %llu SYNs, %llu others of ours, %llu unclear\n", (unsigned long long)seen[FOREIGN],
 		      (unsigned long long)seen[A_SYN], (unsigned long long)seen[OURS], (unsigned long long)seen[UNCLEAR]);
 	close(prog);

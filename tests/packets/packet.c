@@ -173,6 +173,81 @@ size_t packet_build(const struct spec *s, uint8_t frame[PACKET_MAX])
 	return len + (size_t)s->pad - (size_t)s->cut;
 }
 
+static int value(int wrong, int right)
+{
+	return wrong ? wrong < 0 ? 0 : wrong : right;
+}
+
+static uint8_t *put_outer4(const struct around *a, uint8_t *p, int protocol, size_t upper)
+{
+	int words = 5 + a->options;
+
+	memset(p, 1, (size_t)words * 4);
+	p[0] = (uint8_t)(0x40 | value(a->ihl, words));
+	put16(p + 2, (unsigned)value(a->total, words * 4 + (int)upper - a->short_by));
+	put16(p + 6, a->fragment == 1 ? 0x2000 : a->fragment == 2 ? 185 : 0);
+	p[9] = (uint8_t)protocol;
+	assert_int_equal(inet_pton(AF_INET, a->src ? a->src : "10.0.0.1", p + 12), 1);
+	assert_int_equal(inet_pton(AF_INET, a->dst ? a->dst : "10.0.0.25", p + 16), 1);
+	return p + words * 4;
+}
+
+static uint8_t *put_outer6(const struct around *a, uint8_t *p, int protocol, size_t upper)
+{
+	int i, size = (a->option_words + 1) * 8, ext = a->options * size + (a->fragment ? 8 : 0);
+	uint8_t *ip = p;
+
+	memset(p, 0, 40);
+	p[0] = 0x60;
+	put16(p + 4, (unsigned)value(a->total, ext + (int)upper - a->short_by));
+	p[6] = (uint8_t)(a->options ? 60 : a->fragment ? 44 : protocol);
+	assert_int_equal(inet_pton(AF_INET6, a->src ? a->src : "2001:db8:b::1", ip + 8), 1);
+	assert_int_equal(inet_pton(AF_INET6, a->dst ? a->dst : "2001:db8:b::25", ip + 24), 1);
+	p += 40;
+	for (i = 0; i < a->options; i++, p += size) {
+		memset(p, 0, (size_t)size);
+		p[0] = (uint8_t)(i + 1 < a->options ? 60 : a->fragment ? 44 : protocol);
+		p[1] = (uint8_t)a->option_words;
+	}
+	if (a->fragment) {
+		memset(p, 0, 8);
+		p[0] = (uint8_t)protocol;
+		put16(p + 2, a->fragment == 1 ? 1 : 185 << 3);
+		p += 8;
+	}
+	return p;
+}
+
+size_t packet_wrap(const struct around *a, const uint8_t *frame, size_t len, uint8_t *out)
+{
+	size_t link = 14, inner, header = a->wrap == GUE0 ? 12 : a->wrap == GUE1 ? 8 : 0;
+	int kind, protocol;
+	uint8_t *p = out;
+
+	while (frame[link - 2] == 0x81 || frame[link - 2] == 0x88)
+		link += 4;
+	inner = len - link;
+	kind = frame[link] >> 4 == 6 ? IPV6 : IPIP;
+	protocol = a->protocol ? a->protocol : a->wrap ? UDP : kind;
+	memcpy(p, frame, link);
+	put16(p + link - 2, a->v6 ? 0x86dd : 0x0800);
+	p += link;
+	p = a->v6 ? put_outer6(a, p, protocol, header + inner) : put_outer4(a, p, protocol, header + inner);
+	if (a->wrap) {
+		put16(p, 55555);
+		put16(p + 2, (unsigned)(a->dport ? a->dport : GUE_PORT));
+		put16(p + 4, (unsigned)value(a->udp_length, (int)(header + inner) - a->short_by));
+		p = put16(p + 6, 0);
+	}
+	if (a->wrap == GUE0) {
+		*p++ = (uint8_t)a->gue_first;
+		*p++ = (uint8_t)(kind ^ a->gue_protocol);
+		p = put16(p, (unsigned)a->gue_flags);
+	}
+	memcpy(p, frame + link, inner);
+	return (size_t)(p - out) + inner;
+}
+
 bool packet_checksums_ok(const uint8_t *frame, size_t len)
 {
 	const uint8_t *ip = frame + 14;
@@ -268,6 +343,34 @@ struct front *packet_front(const struct front_settings *other)
 		fail_msg("front_open: %s", err);
 	front_settle(f);
 	return f;
+}
+
+void packet_tunnels(struct front_settings *set)
+{
+	static struct net_prefix from[4];
+	static struct in6_addr to[2];
+
+	net_parse_prefix("10.0.0.1", &from[0]);
+	net_parse_prefix("10.1.0.0/16", &from[1]);
+	net_parse_prefix("2001:db8:b::1", &from[2]);
+	net_parse_prefix("2001:db8:c::/48", &from[3]);
+	net_parse_ip("10.0.0.25", &to[0]);
+	net_parse_ip("2001:db8:b::25", &to[1]);
+	set->decap_from = from;
+	set->decap_from_count = 4;
+	set->decap_to = to;
+	set->decap_to_count = 2;
+	set->gue_port = GUE_PORT;
+}
+
+void packet_flood(bool lasts)
+{
+	struct flood on = { .until_ns = lasts ? UINT64_MAX : 0 };
+	uint32_t zero = 0;
+	int map = packet_pin("maps/flood");
+
+	assert_int_equal(bpf_map_update_elem(map, &zero, &on, BPF_ANY), 0);
+	close(map);
 }
 
 int packet_pin(const char *name)

@@ -39,8 +39,28 @@ struct spec {
 enum { NO_FLAGS = 0x100 >> 1, HOPOPTS = 255 };
 enum { FIN = 1, SYN = 2, RST = 4, PSH = 8, ACK = 16, URG = 32, ECE = 64 };
 
+enum { IPIP = 4, IPV6 = 41, UDP = 17, GUE_PORT = 6080 };
+enum wrap { PLAIN, GUE0, GUE1 };
+
+/* What is around a packet; all zero is IP in IP from 10.0.0.1 to 10.0.0.25 (2001:db8:b::1 to 2001:db8:b::25). */
+struct around {
+	bool v6;
+	enum wrap wrap;
+	const char *src, *dst;
+	int protocol;	     /* 0: what is right */
+	int dport;	     /* 0: GUE_PORT */
+	int options;	     /* IPv4: words of options; IPv6: destination options headers */
+	int option_words;    /* IPv6: their length field */
+	int ihl, total, udp_length; /* not 0: written instead of the true value; -1 writes 0 */
+	int fragment;	     /* 1 the first, 2 a later one */
+	int gue_first, gue_protocol, gue_flags; /* not 0: xored with the right value */
+	int short_by;	     /* the outer lengths say so many bytes less than is there */
+};
+
 /* Fills frame with the packet, returns its length.  Checksums of IPv4, TCP are right unless asked otherwise. */
 size_t packet_build(const struct spec *s, uint8_t frame[PACKET_MAX]);
+/* Puts the frame of len bytes into a tunnel (out: len and 600 bytes for what is around it), returns its length. */
+size_t packet_wrap(const struct around *a, const uint8_t *frame, size_t len, uint8_t *out);
 /* The Internet checksum of TCP in this frame as it should be; 0 when right (for answers). */
 bool packet_checksums_ok(const uint8_t *frame, size_t len);
 
@@ -57,6 +77,10 @@ void packet_client(int *edge_ns, int *client_ns);
 void packet_enter(int ns); /* a network namespace */
 /* Opens the front on veth0 for the usual addresses, port 25; other settings may be NULL. */
 struct front *packet_front(const struct front_settings *other);
+/* Lets those tunnels end at a front to be opened, and from 10.1.0.0/16 and 2001:db8:c::/48 too. */
+void packet_tunnels(struct front_settings *set);
+/* Says whether a flood lasts, and none ends or begins by itself. */
+void packet_flood(bool lasts);
 /* A pinned object by name, "maps/deny4", "progs/front"; asserts it is there. */
 int packet_pin(const char *name);
 /* One run; out (PACKET_MAX) may be NULL.  Returns XDP's verdict. */

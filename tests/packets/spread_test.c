@@ -20,7 +20,7 @@
 
 #include "tests/packets/packet.h"
 
-enum { CPUS = 2, FLOWS = 64, QUEUE = 512, IPIP = 4 };
+enum { CPUS = 2, FLOWS = 64, QUEUE = 512 };
 #define NAME(symbol) REASON_##symbol
 
 static const uint32_t both[CPUS] = { 0, 1 };

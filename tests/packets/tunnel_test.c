@@ -20,124 +20,8 @@
 
 #include "tests/packets/packet.h"
 
-enum { IPIP = 4, IPV6 = 41, UDP = 17, GUE_PORT = 6080 };
-enum wrap { PLAIN, GUE0, GUE1 };
-
-/* What is around a packet; all zero is IP in IP from 10.0.0.1 to 10.0.0.25 (2001:db8:b::1 to 2001:db8:b::25). */
-struct around {
-	bool v6;
-	enum wrap wrap;
-	const char *src, *dst;
-	int protocol;	     /* 0: what is right */
-	int dport;	     /* 0: GUE_PORT */
-	int options;	     /* IPv4: words of options; IPv6: destination options headers */
-	int option_words;    /* IPv6: their length field */
-	int ihl, total, udp_length; /* not 0: written instead of the true value; -1 writes 0 */
-	int fragment;	     /* 1 the first, 2 a later one */
-	int gue_first, gue_protocol, gue_flags; /* not 0: xored with the right value */
-	int short_by;	     /* the outer lengths say so many bytes less than is there */
-};
-
 static struct front *front;
 static int prog;
-
-static struct front_settings tunnels(void)
-{
-	static struct net_prefix from[4];
-	static struct in6_addr to[2];
-
-	net_parse_prefix("10.0.0.1", &from[0]);
-	net_parse_prefix("10.1.0.0/16", &from[1]);
-	net_parse_prefix("2001:db8:b::1", &from[2]);
-	net_parse_prefix("2001:db8:c::/48", &from[3]);
-	net_parse_ip("10.0.0.25", &to[0]);
-	net_parse_ip("2001:db8:b::25", &to[1]);
-	return (struct front_settings){ .listeners = 1, .workers = 2, .decap_from = from, .decap_from_count = 4, .decap_to = to,
-					.decap_to_count = 2, .gue_port = GUE_PORT };
-}
-
-static uint8_t *put16(uint8_t *at, unsigned v)
-{
-	at[0] = (uint8_t)(v >> 8);
-	at[1] = (uint8_t)v;
-	return at + 2;
-}
-
-static int value(int wrong, int right)
-{
-	return wrong ? wrong < 0 ? 0 : wrong : right;
-}
-
-static uint8_t *put_outer4(const struct around *a, uint8_t *p, int protocol, size_t upper)
-{
-	int words = 5 + a->options;
-
-	memset(p, 1, (size_t)words * 4);
-	p[0] = (uint8_t)(0x40 | value(a->ihl, words));
-	put16(p + 2, (unsigned)value(a->total, words * 4 + (int)upper - a->short_by));
-	put16(p + 6, a->fragment == 1 ? 0x2000 : a->fragment == 2 ? 185 : 0);
-	p[9] = (uint8_t)protocol;
-	assert_int_equal(inet_pton(AF_INET, a->src ? a->src : "10.0.0.1", p + 12), 1);
-	assert_int_equal(inet_pton(AF_INET, a->dst ? a->dst : "10.0.0.25", p + 16), 1);
-	return p + words * 4;
-}
-
-static uint8_t *put_outer6(const struct around *a, uint8_t *p, int protocol, size_t upper)
-{
-	int i, size = (a->option_words + 1) * 8, ext = a->options * size + (a->fragment ? 8 : 0);
-	uint8_t *ip = p;
-
-	memset(p, 0, 40);
-	p[0] = 0x60;
-	put16(p + 4, (unsigned)value(a->total, ext + (int)upper - a->short_by));
-	p[6] = (uint8_t)(a->options ? 60 : a->fragment ? 44 : protocol);
-	assert_int_equal(inet_pton(AF_INET6, a->src ? a->src : "2001:db8:b::1", ip + 8), 1);
-	assert_int_equal(inet_pton(AF_INET6, a->dst ? a->dst : "2001:db8:b::25", ip + 24), 1);
-	p += 40;
-	for (i = 0; i < a->options; i++, p += size) {
-		memset(p, 0, (size_t)size);
-		p[0] = (uint8_t)(i + 1 < a->options ? 60 : a->fragment ? 44 : protocol);
-		p[1] = (uint8_t)a->option_words;
-	}
-	if (a->fragment) {
-		memset(p, 0, 8);
-		p[0] = (uint8_t)protocol;
-		put16(p + 2, a->fragment == 1 ? 1 : 185 << 3);
-		p += 8;
-	}
-	return p;
-}
-
-/* Puts the frame of len bytes into a tunnel. */
-static size_t put_around(const struct around *a, const uint8_t *frame, size_t len, uint8_t *out)
-{
-	size_t link = 14, inner, header = a->wrap == GUE0 ? 12 : a->wrap == GUE1 ? 8 : 0;
-	int kind, protocol;
-	uint8_t *p = out;
-
-	while (frame[link - 2] == 0x81 || frame[link - 2] == 0x88)
-		link += 4;
-	inner = len - link;
-	kind = frame[link] >> 4 == 6 ? IPV6 : IPIP;
-	protocol = a->protocol ? a->protocol : a->wrap ? UDP : kind;
-	memcpy(p, frame, link);
-	put16(p + link - 2, a->v6 ? 0x86dd : 0x0800);
-	p += link;
-	p = a->v6 ? put_outer6(a, p, protocol, header + inner) : put_outer4(a, p, protocol, header + inner);
-	if (a->wrap) {
-		put16(p, 55555);
-		put16(p + 2, (unsigned)(a->dport ? a->dport : GUE_PORT));
-		put16(p + 4, (unsigned)value(a->udp_length, (int)(header + inner) - a->short_by));
-		p = put16(p + 6, 0);
-	}
-	if (a->wrap == GUE0) {
-		*p++ = (uint8_t)a->gue_first;
-		*p++ = (uint8_t)(kind ^ a->gue_protocol);
-		p = put16(p, (unsigned)a->gue_flags);
-	}
-	memcpy(p, frame + link, inner);
-	return (size_t)(p - out) + inner;
-}
 
 static uint64_t counted(const char *symbol)
 {
@@ -213,7 +97,7 @@ static void test_inside(void **state)
 
 			before = counted(also);
 			len = packet_build(&insides[k].spec, frame);
-			reason = packet_reason_out(prog, tunnel, put_around(&goods[i].around, frame, len, tunnel), out, &out_len);
+			reason = packet_reason_out(prog, tunnel, packet_wrap(&goods[i].around, frame, len, tunnel), out, &out_len);
 			if (reason != insides[k].reason)
 				fail_msg("%s, packet %zu: %s", goods[i].what, k, reason_names[reason]);
 			if (counted(also) != before + 1)
@@ -279,7 +163,7 @@ static void test_refused(void **state)
 	int reason;
 
 	for (i = 0; i < sizeof(bads) / sizeof(*bads); i++) {
-		len = put_around(&bads[i].around, frame, packet_build(&bads[i].spec, frame), tunnel);
+		len = packet_wrap(&bads[i].around, frame, packet_build(&bads[i].spec, frame), tunnel);
 		reason = packet_reason(prog, tunnel, len);
 		if (reason != bads[i].reason)
 			fail_msg("%s: %s", bads[i].what, reason_names[reason]);
@@ -299,7 +183,7 @@ static void test_cut(void **state)
 
 	for (i = 0; i < sizeof(arounds) / sizeof(*arounds); i++)
 		for (k = 0; k < 2; k++) {
-			full = put_around(&arounds[i], frame, packet_build(&specs[k], frame), tunnel);
+			full = packet_wrap(&arounds[i], frame, packet_build(&specs[k], frame), tunnel);
 			for (len = 14; len < full; len++) {
 				reason = packet_reason(prog, tunnel, len);
 				if (reason != REASON_not_ours && reason != REASON_tunnel_length)
@@ -315,7 +199,7 @@ static void test_cannot_strip(void **state)
 	static const struct around around = { .v6 = true, .options = 2, .option_words = 255 };
 	uint8_t frame[PACKET_MAX], tunnel[3 * PACKET_MAX], out[3 * PACKET_MAX];
 	struct spec spec = { .v6 = true, .payload = 1000 };
-	size_t len = put_around(&around, frame, packet_build(&spec, frame), tunnel);
+	size_t len = packet_wrap(&around, frame, packet_build(&spec, frame), tunnel);
 	uint64_t before[REASON_COUNT], after[REASON_COUNT];
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = tunnel, .data_size_in = (uint32_t)len, .data_out = out,
 		    .data_size_out = sizeof(out), .repeat = 1);
@@ -347,7 +231,7 @@ static void test_rows(void **state)
 	uint8_t frame[PACKET_MAX], tunnel[PACKET_MAX + 256], out[PACKET_MAX + 256];
 	struct around around = { 0 };
 	struct spec spec = { 0 };
-	size_t len = put_around(&around, frame, packet_build(&spec, frame), tunnel), out_len;
+	size_t len = packet_wrap(&around, frame, packet_build(&spec, frame), tunnel), out_len;
 	uint64_t before = hits("10.0.0.1"), other = hits("10.1.0.0");
 	int none;
 
@@ -383,7 +267,7 @@ static void expect_judged(const char *when)
 	uint8_t frame[PACKET_MAX], tunnel[PACKET_MAX + 256], out[PACKET_MAX + 256];
 	struct around around = { 0 };
 	struct spec spec = { .src = "203.0.113.9" };
-	size_t len = put_around(&around, frame, packet_build(&spec, frame), tunnel), out_len;
+	size_t len = packet_wrap(&around, frame, packet_build(&spec, frame), tunnel), out_len;
 	int now = attached(), reason = packet_reason_out(now, tunnel, len, out, &out_len);
 
 	close(now);
@@ -393,10 +277,11 @@ static void expect_judged(const char *when)
 
 static void expect_no_start(char *const *interfaces, size_t count)
 {
-	struct front_settings set = tunnels();
+	struct front_settings set = { .listeners = 1, .workers = 2 };
 	struct front_vip vip = { .port = 25 };
 	char err[2048];
 
+	packet_tunnels(&set);
 	net_parse_ip("192.0.2.25", &vip.ip);
 	set.vips = &vip;
 	set.vip_count = 1;
@@ -409,8 +294,9 @@ static void expect_no_start(char *const *interfaces, size_t count)
 static void test_restart(void **state)
 {
 	static char *const missing[] = { (char *)"nowhere0" }, *const half[] = { (char *)"veth0", (char *)"nowhere0" };
-	struct front_settings set = tunnels();
+	struct front_settings set = { .listeners = 1, .workers = 2 };
 
+	packet_tunnels(&set);
 	expect_judged("while it runs");
 	front_close(front, false);
 	front = NULL;
@@ -429,13 +315,71 @@ static void test_restart(void **state)
 	prog = packet_pin("progs/front");
 }
 
+/* What the SYN is answered with, plain or taken out of a tunnel; all but the cookie, which changes with the minute. */
+static size_t answer_to(const uint8_t *frame, size_t len, uint8_t *out)
+{
+	size_t out_len, tcp = 14;
+	int reason = packet_reason_out(prog, frame, len, out, &out_len);
+
+	if (reason != REASON_cookie_sent)
+		fail_msg("a SYN in a flood: %s", reason_names[reason]);
+	assert_true(packet_checksums_ok(out, out_len));
+	while (out[tcp - 2] == 0x81 || out[tcp - 2] == 0x88)
+		tcp += 4;
+	tcp += out[tcp] >> 4 == 6 ? 40 : 20;
+	memset(out + tcp + 4, 0, 4);
+	memset(out + tcp + 16, 0, 2);
+	return out_len;
+}
+
+/* Limits and cookies are for what is inside, whatever it came in; answers go to the client, without a tunnel. */
+static void test_limits(void **state)
+{
+	struct front_settings set = { .listeners = 1, .workers = 2, .source_per_minute = 1, .source_burst = 1,
+				      .protect = FRONT_PROTECT_AUTO, .cookies = FRONT_COOKIES_KERNEL };
+	static const struct spec specs[] = { { 0 }, { .v6 = true, .vlans = 2, .tcp_options = 3 } };
+	uint8_t frame[PACKET_MAX], tunnel[PACKET_MAX + 256], out[PACKET_MAX + 256], plain[PACKET_MAX + 256];
+	size_t i, k, len, wrapped, out_len, plain_len;
+	struct spec ack;
+
+	packet_tunnels(&set);
+	front_close(front, false);
+	close(prog);
+	front = packet_front(&set);
+	prog = packet_pin("progs/front");
+	for (k = 0; k < sizeof(specs) / sizeof(*specs); k++) {
+		packet_flood(false);
+		assert_int_equal(front_arm_cookies(front, false), 0);
+		len = packet_build(&specs[k], frame);
+		for (i = 0; i < sizeof(goods) / sizeof(*goods); i++) {
+			wrapped = packet_wrap(&goods[i].around, frame, len, tunnel);
+			assert_int_equal(packet_reason_out(prog, tunnel, wrapped, out, &out_len), i ? REASON_limit_source : REASON_syn_admitted);
+		}
+		assert_int_equal(packet_reason(prog, frame, len), REASON_limit_source);
+		assert_int_equal(front_arm_cookies(front, true), 0);
+		packet_flood(true);
+		plain_len = answer_to(frame, len, plain);
+		for (i = 0; i < sizeof(goods) / sizeof(*goods); i++) {
+			out_len = answer_to(tunnel, packet_wrap(&goods[i].around, frame, len, tunnel), out);
+			assert_int_equal(out_len, plain_len);
+			assert_memory_equal(out, plain, plain_len);
+		}
+		ack = specs[k];
+		ack.flags = ACK;
+		wrapped = packet_wrap(&goods[0].around, frame, packet_build(&ack, frame), tunnel);
+		assert_int_equal(packet_reason_out(prog, tunnel, wrapped, out, &out_len), REASON_flood_segment);
+	}
+	packet_flood(false);
+}
+
 static int setup(void **state)
 {
-	struct front_settings set = tunnels();
+	struct front_settings set = { .listeners = 1, .workers = 2 };
 	struct prefix4 key = { 24, { 203, 0, 113, 0 } };
 	struct rule rule = { .comment = "test" };
 	int deny;
 
+	packet_tunnels(&set);
 	front = packet_front(&set);
 	prog = packet_pin("progs/front");
 	deny = packet_pin("maps/deny4");
@@ -454,7 +398,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_inside), cmocka_unit_test(test_refused), cmocka_unit_test(test_cut),
-		cmocka_unit_test(test_cannot_strip), cmocka_unit_test(test_restart), cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_cannot_strip), cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_rows), cmocka_unit_test(test_limits),
 	};
 
 	if (!packet_namespace()) {

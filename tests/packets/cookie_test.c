@@ -19,6 +19,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -916,6 +917,33 @@ static void test_own_tcp(void **state)
 	sysctl(edge_ns, "tcp_syncookies", 1);
 }
 
+/* Answers keep the tag, and the connection is made although the kernel takes it away before tc sees the ACK. */
+static void test_vlan(void **state)
+{
+	uint64_t made;
+	int i;
+
+	if (system("ip link add link veth0 name veth0.100 type vlan id 100 2>/dev/null"))
+		skip(); /* a kernel without VLAN devices */
+	packet_sh("ip link del veth0.100");
+	open_with(FRONT_COOKIES_OWN, 0);
+	for (i = 0; i < 2; i++) {
+		packet_enter(i ? client_ns : edge_ns);
+		packet_sh("n=veth%d; ethtool -K $n txvlan off && ip link add link $n name $n.100 type vlan id 100 && ip link set $n.100 up && "
+			  "ip addr add 203.0.113.%d/24 dev $n.100 && ip neigh replace 203.0.113.%d lladdr 02:00:00:00:00:0%d dev $n.100 nud permanent",
+			  i, i + 1, 2 - i, 2 - i);
+	}
+	packet_sh("ip route add 192.0.2.25 via 203.0.113.1");
+	packet_enter(edge_ns);
+	made = count_of("cookie", "made");
+	handshake("192.0.2.25", ALL, "through a VLAN");
+	assert_int_equal(count_of("cookie", "made") - made, 1);
+	packet_enter(client_ns);
+	packet_sh("ip link del veth1.100");
+	packet_enter(edge_ns);
+	packet_sh("ip link del veth0.100");
+}
+
 /* A cookie that was answered when the flood was just over is still good. */
 static void test_after_flood(void **state)
 {
@@ -1189,7 +1217,7 @@ int main(void)
 		cmocka_unit_test(test_known),	   cmocka_unit_test(test_no_key),  cmocka_unit_test(test_acks),
 		cmocka_unit_test(test_epochs),	   cmocka_unit_test(test_limit),   cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_always),	   cmocka_unit_test(test_paid_once), cmocka_unit_test(test_own_tcp),
-		cmocka_unit_test(test_after_flood), cmocka_unit_test(test_kernel_tcp),
+		cmocka_unit_test(test_vlan),	   cmocka_unit_test(test_after_flood), cmocka_unit_test(test_kernel_tcp),
 		cmocka_unit_test(test_plain_watch), cmocka_unit_test(test_lost_ack), cmocka_unit_test(test_full_queue),
 		cmocka_unit_test(test_other_node),
 	};

@@ -12,7 +12,7 @@
 
 #include <linux/types.h>
 
-#define FRONT_ABI 8
+#define FRONT_ABI 9
 
 enum {
 	FRONT_VIPS_MAX = 16384,
@@ -96,7 +96,7 @@ struct front_also {
 /* front_config[0]; written by the loader */
 struct front_config {
 	__u32 abi;
-	__u32 deny_list;		/* which set of list4_…, list6 is read: 0 or 1 */
+	__u32 deny_list;		/* which set of list4_…, list6_… is read: 0 or 1 */
 	__u64 source_interval_ns;	/* between new connections of one source in the long run; 0: no limit */
 	__u64 source_burst_ns;		/* how far a source may run ahead of that: interval times burst */
 	__u32 network56_factor;		/* an IPv6 /56 may do as much as so many sources; 0: no limit */
@@ -261,6 +261,39 @@ struct listed {
 	__u32 file; /* a key of list_files */
 	char comment[32];
 };
+/*
+ * IPv6, where a look-up takes LIST6_PROBES at most: list6_shape[set] says by which lengths to look, in which order; each is
+ * asked for in list6_slot (list6.h says where): list6_rule[number - 1] has what was found last.  Numbers as above, places too.
+ */
+enum { LIST6_STEPS = 128, LIST6_PROBES = 8 }; /* of a search by halves among so many lengths */
+enum { LIST6_SLOTS = 2 };		      /* for each prefix that a set has room for */
+struct list6_step {
+	__u8 mask[16];	 /* of what is looked for */
+	__u32 shorter;	 /* the step after one that found nothing; 0: that is all */
+	__u32 prefixlen; /* that the mask stands for */
+};
+struct list6_shape {
+	__u64 secret[2]; /* of the hash */
+	__u32 slots;	 /* of the set, in use */
+	__u32 first;	 /* place of the lowest */
+	__u32 step;	 /* the first; 0: none.  They count from 1, in the order of their lengths */
+	__u32 rule;	 /* of ::/0 */
+	struct list6_step steps[LIST6_STEPS];
+};
+struct list6_slot {
+	__u8 ip[16]; /* cut to the step's length */
+	__u32 rule;  /* of the longest prefix that covers all of these addresses; 0: none does */
+	__u16 seed;  /* of the bucket with this slot's number, not of what stands here */
+	__u8 step;   /* 0: nothing stands here */
+	__u8 longer; /* the next step for addresses in here; 0: no longer prefix is */
+};
+struct listed6 {
+	__u64 hits;
+	__u8 ip[16];
+	__u32 prefixlen;
+	__u32 file; /* as of listed */
+	char comment[32];
+};
 /* list_files: what the bulk lists were read from; the programs do not look at it */
 enum { LIST_FILES_MAX = 256 }; /* of each list: numbers of deny count from 1, those of allow from LIST_FILES_MAX + 1 */
 struct list_file {
@@ -273,18 +306,20 @@ struct list_file {
 };
 _Static_assert(sizeof(struct list_file) == 352, "list_file");
 /*
- * list6, allow_list: longest-prefix maps whose first byte is the set, so prefixlen is 8 more than the prefix's.
- * allow_list is asked only when something would be dropped, so one map of v4-mapped addresses serves both families.
+ * allow_list: a longest-prefix map whose first byte is the set, so prefixlen is 8 more than the prefix's.
+ * It is asked only when something would be dropped, so one map of v4-mapped addresses serves both families.
  */
-struct list6_key {
+struct allow_key {
 	__u32 prefixlen;
 	__u8 set;
 	__u8 ip[16];
 	__u8 zero[3];
 };
-_Static_assert(sizeof(struct list6_key) == 24, "list6");
+_Static_assert(sizeof(struct allow_key) == 24, "allow_list");
 _Static_assert(sizeof(struct list_top) == 8 && sizeof(struct list_mid) == 40 && sizeof(struct list_net) == 48 &&
 		       sizeof(struct listed) == 64, "list4");
+_Static_assert(sizeof(struct list6_step) == 24 && sizeof(struct list6_shape) == 32 + 24 * LIST6_STEPS &&
+		       sizeof(struct list6_slot) == 24 && sizeof(struct listed6) == 64, "list6");
 
 /* events: a ring of samples of dropped packets, in the order of their time; a full ring takes no more */
 enum { EVENT_BYTES = 128, EVENT_RING_BYTES = 1 << 18 };

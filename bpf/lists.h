@@ -3,14 +3,18 @@
  * Deny and allow lists.
  *
  * What is entered by hand (deny4, deny6, allow4, allow6) stands in tries, which bpftool can write.  A trie of
- * 100,000 prefixes costs five times one of ten, so the bulk list of IPv4 is compiled by the loader into a table
+ * 100,000 prefixes costs five times one of ten, so the bulk deny lists are compiled by the loader.  That of IPv4 is a table
  * by the first 16 bits and bitmaps of the next 8 and of the last 8: a load for each and one for the rule, no search
  * and no call, however long the list; most sources end at the first load.
+ * That of IPv6 is a search by halves among the lengths that its prefixes have (Waldvogel and others, 1997): a hash is
+ * asked for the source cut to the middle length; what stands there, a prefix or a mark that longer ones are inside, sends
+ * on to longer lengths, nothing to shorter ones.  Three lengths take two probes, and all that there are eight.
  */
 #ifndef DANELAW_LISTS_H
 #define DANELAW_LISTS_H
 
 #include "bpf/abi.h"
+#include "bpf/list6.h"
 #include "bpf/maps.h"
 #include "bpf/parse.h"
 
@@ -77,6 +81,61 @@ static __always_inline __u64 *find_listed4(const struct address *from, __u32 set
 	return listed ? &listed->hits : 0;
 }
 
+/* What stands for the source cut to a step's length, or null. */
+static __always_inline struct list6_slot *find_slot6(const struct list6_shape *shape, const struct list6_step *step, __u32 number,
+						     const struct address *from)
+{
+	const __u64 *mask = (const __u64 *)step->mask;
+	__u64 high = from->words[0] & mask[0], low = from->words[1] & mask[1];
+	__u64 hash = list6_hash(shape, high, low, number);
+	__u32 place = shape->first + list6_bucket(shape, hash);
+	struct list6_slot *slot = bpf_map_lookup_elem(&list6_slot, &place);
+	const __u64 *words;
+
+	if (!slot)
+		return 0;
+	place = shape->first + list6_place(shape, hash, slot->seed);
+	slot = bpf_map_lookup_elem(&list6_slot, &place);
+	if (!slot)
+		return 0;
+	words = (const __u64 *)slot->ip;
+	return slot->step == number && words[0] == high && words[1] == low ? slot : 0;
+}
+
+/* The number of the rule of the longest prefix, or 0.  A function of its own, for the sake of the stack. */
+__noinline __u32 find_number6(const struct address *from, __u32 set)
+{
+	struct list6_shape *shape = bpf_map_lookup_elem(&list6_shape, &set);
+	const struct list6_step *step;
+	struct list6_slot *slot;
+	__u32 rule, at;
+
+	if (!from || !shape)
+		return 0;
+	rule = shape->rule;
+	at = shape->step;
+	for (int i = 0; i < LIST6_PROBES && at; i++) {
+		step = &shape->steps[(at - 1) % LIST6_STEPS];
+		slot = find_slot6(shape, step, at, from);
+		if (slot)
+			rule = slot->rule;
+		at = slot ? slot->longer : step->shorter;
+	}
+	return rule;
+}
+
+static __always_inline __u64 *find_listed6(const struct address *from, __u32 set)
+{
+	__u32 rule = find_number6(from, set);
+	struct listed6 *listed;
+
+	if (!rule)
+		return 0;
+	rule--;
+	listed = bpf_map_lookup_elem(&list6_rule, &rule);
+	return listed ? &listed->hits : 0;
+}
+
 /*
  * A rule made by hand, not over yet; a null, or null.  One that is over does not hide a shorter prefix: behind it
  * is looked once more.
@@ -112,15 +171,14 @@ static __always_inline __u64 *find_denied4(const struct address *from, __u32 set
 
 static __always_inline __u64 *find_denied6(const struct address *from, __u32 set)
 {
-	struct list6_key listed = { .prefixlen = 8 + 128, .set = set };
 	struct prefix6 key = { .prefixlen = 128 };
+	__u64 *hits = find_listed6(from, set);
 	struct rule *rule;
 
-	__builtin_memcpy(listed.ip, from->ip, 16);
+	if (hits)
+		return hits;
 	__builtin_memcpy(key.ip, from->ip, 16);
-	rule = bpf_map_lookup_elem(&list6, &listed);
-	if (!rule)
-		rule = find_rule(&deny6, &key.prefixlen);
+	rule = find_rule(&deny6, &key.prefixlen);
 	return rule ? &rule->hits : 0;
 }
 
@@ -133,7 +191,7 @@ static __always_inline __u64 *find_denied(const struct address *from, const stru
 
 static __always_inline _Bool is_allowed(const struct address *from, const struct front_config *config)
 {
-	struct list6_key listed = { .prefixlen = 8 + 128, .set = config->allow_set };
+	struct allow_key listed = { .prefixlen = 8 + 128, .set = config->allow_set };
 	struct prefix4 key4 = { .prefixlen = 32 };
 	struct prefix6 key6 = { .prefixlen = 128 };
 	struct rule *rule;

@@ -148,17 +148,13 @@ PREFIX_MAP(deny6, prefix6, FRONT_RULES_MAX);
 PREFIX_MAP(decap_from4, prefix4, FRONT_TUNNELS_MAX);
 PREFIX_MAP(decap_from6, prefix6, FRONT_TUNNELS_MAX);
 
-#define LIST_MAP(name)                                                                                               \
-	struct {                                                                                                     \
-		__uint(type, BPF_MAP_TYPE_LPM_TRIE);                                                                 \
-		__uint(max_entries, 2 * FRONT_LIST_DEFAULT);                                                         \
-		__uint(map_flags, BPF_F_NO_PREALLOC);                                                                \
-		__type(key, struct list6_key);                                                                       \
-		__type(value, struct rule);                                                                          \
-	} name SEC(".maps")
-
-LIST_MAP(list6);
-LIST_MAP(allow_list);
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 2 * FRONT_LIST_DEFAULT);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct allow_key);
+	__type(value, struct rule);
+} allow_list SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -182,6 +178,9 @@ LIST_ARRAY(list4_mid, LIST_TOP_SLOTS, struct list_mid);
 LIST_ARRAY(list4_net, 2 * FRONT_LIST_DEFAULT, struct list_net);
 LIST_ARRAY(list4_host, 2 * FRONT_LIST_DEFAULT, __u32);
 LIST_ARRAY(list4_rule, 2 * FRONT_LIST_DEFAULT, struct listed);
+LIST_ARRAY(list6_shape, 2, struct list6_shape);
+LIST_ARRAY(list6_slot, 2 * LIST6_SLOTS * FRONT_LIST_DEFAULT, struct list6_slot);
+LIST_ARRAY(list6_rule, 2 * FRONT_LIST_DEFAULT, struct listed6);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -70,7 +70,8 @@ static int set_config(struct front *f, const struct front_settings *set, struct 
 
 static void size_maps(struct front_bpf *skel, const struct front_settings *set)
 {
-	struct bpf_map *lists[] = { skel->maps.list6,	   skel->maps.allow_list, skel->maps.list4_net, skel->maps.list4_host, skel->maps.list4_rule };
+	struct bpf_map *lists[] = { skel->maps.allow_list, skel->maps.list4_net, skel->maps.list4_host, skel->maps.list4_rule,
+				    skel->maps.list6_rule };
 	size_t i;
 
 	front_size_spread(skel->maps.spread);
@@ -78,6 +79,8 @@ static void size_maps(struct front_bpf *skel, const struct front_settings *set)
 		bpf_map__set_max_entries(skel->maps.verified, set->verified_entries);
 	for (i = 0; set->list_entries && i < sizeof(lists) / sizeof(*lists); i++)
 		bpf_map__set_max_entries(lists[i], 2 * set->list_entries);
+	if (set->list_entries)
+		bpf_map__set_max_entries(skel->maps.list6_slot, 2 * LIST6_SLOTS * set->list_entries);
 }
 
 static int map_lists(struct front *f, struct front_bpf *skel, struct front_err err)
@@ -85,9 +88,12 @@ static int map_lists(struct front *f, struct front_bpf *skel, struct front_err e
 	const struct list4_maps maps = { .top = bpf_map__fd(skel->maps.list4_top), .mid = bpf_map__fd(skel->maps.list4_mid),
 					 .net = bpf_map__fd(skel->maps.list4_net), .host = bpf_map__fd(skel->maps.list4_host),
 					 .rule = bpf_map__fd(skel->maps.list4_rule) };
+	const struct list6_maps maps6 = { .shape = bpf_map__fd(skel->maps.list6_shape), .slot = bpf_map__fd(skel->maps.list6_slot),
+					  .rule = bpf_map__fd(skel->maps.list6_rule) };
 	int code = front_map_list4(&f->list4, &maps, bpf_map__max_entries(skel->maps.list4_rule) / 2);
 
-	f->list6 = front_keep(skel->maps.list6);
+	if (!code)
+		code = front_map_list6(&f->list6, &maps6, bpf_map__max_entries(skel->maps.list6_rule) / 2);
 	f->allow_list = front_keep(skel->maps.allow_list);
 	f->list_files = front_keep(skel->maps.list_files);
 	f->deny4 = front_keep(skel->maps.deny4);
@@ -267,7 +273,7 @@ static struct front *front_new(const struct front_settings *set)
 	}
 	f->steer_link = f->verified = f->blocked = -1;
 	f->vips = f->vip_ports = f->front_config = f->front_stats = f->front_also = -1;
-	f->list6 = f->allow_list = f->list_files = f->deny4 = f->deny6 = f->allow4 = f->allow6 = -1;
+	f->allow_list = f->list_files = f->deny4 = f->deny6 = f->allow4 = f->allow6 = -1;
 	f->steer_state = f->cpu_worker = f->sockets = f->workers = f->steer_stats = -1;
 	f->spread = f->spread_cpus = f->inside_before = -1;
 	f->spread_queue = set->spread_queue;
@@ -367,7 +373,7 @@ void front_close(struct front *f, bool detach)
 		close_fd(f->links[i].fd);
 	close_fd(f->steer_link);
 	front_unmap_list4(&f->list4);
-	close_fd(f->list6);
+	front_unmap_list6(&f->list6);
 	close_fd(f->allow_list);
 	close_fd(f->list_files);
 	close_fd(f->deny4);

@@ -28,7 +28,7 @@ struct pieces {
 	size_t count, room;
 };
 
-static void *map_array(int fd, size_t entries, size_t stride)
+void *front_map_array(int fd, size_t entries, size_t stride)
 {
 	void *at = mmap(NULL, entries * stride, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
@@ -38,15 +38,15 @@ static void *map_array(int fd, size_t entries, size_t stride)
 int front_map_list4(struct list4 *list, const struct list4_maps *maps, size_t entries)
 {
 	list->entries = entries;
-	list->top = map_array(maps->top, LIST_TOP_SLOTS, sizeof(*list->top));
-	list->mid = map_array(maps->mid, LIST_TOP_SLOTS, sizeof(*list->mid));
-	list->net = map_array(maps->net, 2 * entries, sizeof(*list->net));
-	list->host = map_array(maps->host, 2 * entries, sizeof(*list->host));
-	list->rule = map_array(maps->rule, 2 * entries, sizeof(*list->rule));
+	list->top = front_map_array(maps->top, LIST_TOP_SLOTS, sizeof(*list->top));
+	list->mid = front_map_array(maps->mid, LIST_TOP_SLOTS, sizeof(*list->mid));
+	list->net = front_map_array(maps->net, 2 * entries, sizeof(*list->net));
+	list->host = front_map_array(maps->host, 2 * entries, sizeof(*list->host));
+	list->rule = front_map_array(maps->rule, 2 * entries, sizeof(*list->rule));
 	return list->top && list->mid && list->net && list->host && list->rule ? 0 : -errno;
 }
 
-static void unmap_array(void *at, size_t entries, size_t stride)
+void front_unmap_array(void *at, size_t entries, size_t stride)
 {
 	if (at)
 		munmap(at, entries * stride);
@@ -54,11 +54,11 @@ static void unmap_array(void *at, size_t entries, size_t stride)
 
 void front_unmap_list4(struct list4 *list)
 {
-	unmap_array(list->top, LIST_TOP_SLOTS, sizeof(*list->top));
-	unmap_array(list->mid, LIST_TOP_SLOTS, sizeof(*list->mid));
-	unmap_array(list->net, 2 * list->entries, sizeof(*list->net));
-	unmap_array(list->host, 2 * list->entries, sizeof(*list->host));
-	unmap_array(list->rule, 2 * list->entries, sizeof(*list->rule));
+	front_unmap_array(list->top, LIST_TOP_SLOTS, sizeof(*list->top));
+	front_unmap_array(list->mid, LIST_TOP_SLOTS, sizeof(*list->mid));
+	front_unmap_array(list->net, 2 * list->entries, sizeof(*list->net));
+	front_unmap_array(list->host, 2 * list->entries, sizeof(*list->host));
+	front_unmap_array(list->rule, 2 * list->entries, sizeof(*list->rule));
 }
 
 static bool add_piece(struct pieces *pieces, struct piece piece)
@@ -202,7 +202,7 @@ static int place_all(struct list4 *out, uint32_t set, const struct list *list, s
 	for (i = 0; i < list->count && !code; i++) {
 		const struct net_prefix *prefix = &list->at[i].prefix;
 
-		if (prefix->len < 96 || !net_is_v4(&prefix->ip))
+		if (!front_is_v4_prefix(prefix))
 			continue;
 		if (rules == out->entries) {
 			code = front_fail(err, -E2BIG, "the deny list has more than %zu IPv4 prefixes (list-entries); the old list stays",

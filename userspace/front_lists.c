@@ -102,8 +102,7 @@ static int read_file(FILE *file, const char *name, uint32_t file_number, struct 
 	return code;
 }
 
-/* An IPv6 prefix as short as the mapped range itself is not one of IPv4. */
-static bool is_v4_prefix(const struct net_prefix *prefix)
+bool front_is_v4_prefix(const struct net_prefix *prefix)
 {
 	return prefix->len >= 96 && net_is_v4(&prefix->ip);
 }
@@ -115,7 +114,7 @@ static int cannot(struct front_err err, int code, const char *what)
 
 struct set_keys {
 	uint8_t set;
-	struct list6_key *at;
+	struct allow_key *at;
 	size_t count, room;
 	int code;
 };
@@ -123,9 +122,9 @@ struct set_keys {
 static bool collect_key(void *ctx, const void *key, const void *value)
 {
 	struct set_keys *keys = ctx;
-	struct list6_key *more;
+	struct allow_key *more;
 
-	if (((const struct list6_key *)key)->set != keys->set)
+	if (((const struct allow_key *)key)->set != keys->set)
 		return true;
 	if (keys->count == keys->room) {
 		keys->room = keys->room ? keys->room * 2 : 1024;
@@ -155,8 +154,7 @@ static int empty_set(int map, uint8_t set)
 	return code;
 }
 
-/* Puts the prefixes into a set of list6 or allow_list; those of IPv4 too? */
-static int fill_set(int map, uint8_t set, const struct list *list, bool with_v4, struct front_err err)
+static int fill_allow_set(int map, uint8_t set, const struct list *list, struct front_err err)
 {
 	struct rule rule;
 	size_t i;
@@ -165,10 +163,8 @@ static int fill_set(int map, uint8_t set, const struct list *list, bool with_v4,
 	if (code)
 		return cannot(err, code, "empty");
 	for (i = 0; i < list->count; i++) {
-		struct list6_key key = { .prefixlen = 8u + list->at[i].prefix.len, .set = set };
+		struct allow_key key = { .prefixlen = 8u + list->at[i].prefix.len, .set = set };
 
-		if (!with_v4 && is_v4_prefix(&list->at[i].prefix))
-			continue;
 		memset(&rule, 0, sizeof(rule));
 		memcpy(rule.comment, list->at[i].comment, sizeof(list->at[i].comment));
 		rule.file = list->at[i].file;
@@ -206,10 +202,10 @@ static void put_sets(const struct front *f, struct front_config *config, const v
 static int fill_deny(struct front *f, const struct list *list, struct sets *sets, struct front_err err)
 {
 	uint32_t spare = !(sets->deny & 1);
-	int code = fill_set(f->list6, (uint8_t)spare, list, false, err);
+	int code = front_fill_list4(&f->list4, spare, list, err);
 
 	sets->deny = spare;
-	return code ? code : front_fill_list4(&f->list4, spare, list, err);
+	return code ? code : front_fill_list6(&f->list6, spare, list, err);
 }
 
 static int fill_allow(struct front *f, const struct list *list, struct sets *sets, struct front_err err)
@@ -217,7 +213,7 @@ static int fill_allow(struct front *f, const struct list *list, struct sets *set
 	uint32_t spare = sets->allow == 1 ? 2 : 1;
 
 	sets->allow = list->count ? spare : 0;
-	return fill_set(f->allow_list, (uint8_t)spare, list, true, err);
+	return fill_allow_set(f->allow_list, (uint8_t)spare, list, err);
 }
 
 /* One store makes both current: the programs look at front_config alone. */

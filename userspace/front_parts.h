@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "bpf/abi.h"
+#include "bpf/list6.h"
 #include "userspace/front.h"
 
 /* An error as sentences, written once: the first thing that went wrong is the one that is told. */
@@ -50,6 +51,14 @@ struct list4 {
 	size_t entries; /* of a set; the maps have room for two */
 };
 
+/* Those of IPv6. */
+struct list6 {
+	struct list6_shape *shape;
+	struct list6_slot *slot;
+	struct listed6 *rule;
+	size_t entries; /* of a set */
+};
+
 struct front_link {
 	char interface[64];
 	unsigned ifindex;
@@ -68,7 +77,8 @@ struct front {
 	bool pins_fresh;	/* nothing was pinned before us */
 	int vips, vip_ports, front_config, front_stats, front_also;
 	struct list4 list4;
-	int list6, allow_list, list_files;
+	struct list6 list6;
+	int allow_list, list_files;
 	int deny4, deny6, allow4, allow6;
 	int verified, blocked;
 	bool blocked_used;
@@ -114,7 +124,14 @@ int front_each_row(int map, front_visit_row *visit, void *ctx);
 size_t front_sweep_rules(int map);
 uint64_t front_now_ns(void); /* CLOCK_MONOTONIC, the clock of the maps */
 
+/* --- front_lists.c --- */
+/* An IPv6 prefix as short as the mapped range itself is not one of IPv4. */
+bool front_is_v4_prefix(const struct net_prefix *prefix);
+
 /* --- front_list4.c --- */
+/* An array of a map that mmap(2) can reach, or NULL; unmapping takes a NULL. */
+void *front_map_array(int fd, size_t entries, size_t stride);
+void front_unmap_array(void *at, size_t entries, size_t stride);
 /* The descriptors of list4_… */
 struct list4_maps {
 	int top, mid, net, host, rule;
@@ -123,6 +140,16 @@ int front_map_list4(struct list4 *list, const struct list4_maps *maps, size_t en
 void front_unmap_list4(struct list4 *list);
 /* Compiles the IPv4 prefixes of the list into the spare set. */
 int front_fill_list4(struct list4 *out, uint32_t set, const struct list *list, struct front_err err);
+
+/* --- front_list6.c --- */
+/* The descriptors of list6_… */
+struct list6_maps {
+	int shape, slot, rule;
+};
+int front_map_list6(struct list6 *list, const struct list6_maps *maps, size_t entries);
+void front_unmap_list6(struct list6 *list);
+/* As front_fill_list4(). */
+int front_fill_list6(struct list6 *out, uint32_t set, const struct list *list, struct front_err err);
 
 /* --- front_list_files.c --- */
 uint32_t front_file_number(enum front_list list, size_t i); /* the key of a list's i-th file */

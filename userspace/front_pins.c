@@ -142,6 +142,8 @@ int front_pin_maps(struct bpf_object *obj, struct front_err err)
 	char path[128];
 	int fd;
 
+	if (!keep)
+		unlink(FRONT_PIN_DIR "/maps/list6"); /* of ABI 8: a whole list, and no map of ours has its name */
 	bpf_object__for_each_map(map, obj) {
 		if (bpf_map__is_internal(map)) /* .rodata and the like belong to one program, not to operators */
 			continue;

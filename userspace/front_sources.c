@@ -141,7 +141,7 @@ static bool is_allowed_by_hand(const struct front *f, const struct in6_addr *ip)
 
 static bool is_allowed_by_file(const struct front *f, const struct in6_addr *ip)
 {
-	struct list6_key key = { .prefixlen = 8 + 128 };
+	struct allow_key key = { .prefixlen = 8 + 128 };
 	struct front_config config;
 	struct rule rule;
 	uint32_t zero = 0;

@@ -71,7 +71,7 @@ static void fill_rule(struct front_rule *out, const struct rule *rule, bool by_h
 /* A map of rules, for whoever wants them as such. */
 struct rules_visit {
 	void (*set_prefix)(struct net_prefix *prefix, const void *key);
-	uint32_t set; /* of list6, allow_list */
+	uint32_t set; /* of allow_list */
 	bool by_hand;
 	front_each_rule *each;
 	void *ctx;
@@ -93,7 +93,7 @@ static void set_hand6(struct net_prefix *prefix, const void *key)
 
 static void set_listed(struct net_prefix *prefix, const void *key)
 {
-	const struct list6_key *k = key;
+	const struct allow_key *k = key;
 
 	set_prefix6(prefix, k->ip, k->prefixlen - 8);
 }
@@ -101,7 +101,7 @@ static void set_listed(struct net_prefix *prefix, const void *key)
 static bool visit_rule(void *ctx, const void *key, const void *value)
 {
 	const struct rules_visit *visit = ctx;
-	const struct list6_key *listed = key;
+	const struct allow_key *listed = key;
 	struct front_rule out;
 
 	if (!visit->by_hand && listed->set != visit->set)
@@ -159,29 +159,45 @@ static int each_in_set(const struct front_view *v, const char *name, uint32_t se
 	return each_row(v, name, visit_rule, &visit);
 }
 
-static int each_listed4(const struct front_view *v, uint32_t set, front_each_rule *each, void *ctx)
+union listed_row {
+	struct listed v4;
+	struct listed6 v6;
+};
+/* False: behind the last. */
+typedef bool fill_listed(struct front_rule *out, const union listed_row *row);
+
+static bool fill_listed4(struct front_rule *out, const union listed_row *row)
 {
-	int map = front_view_map(v, "list4_rule");
+	out->hits = row->v4.hits;
+	out->file = row->v4.file;
+	snprintf(out->comment, sizeof(out->comment), "%.*s", (int)sizeof(row->v4.comment) - 1, row->v4.comment);
+	return row->v4.prefix[0] && !net_parse_prefix(row->v4.prefix, &out->prefix);
+}
+
+static bool fill_listed6(struct front_rule *out, const union listed_row *row)
+{
+	out->hits = row->v6.hits;
+	out->file = row->v6.file;
+	snprintf(out->comment, sizeof(out->comment), "%.*s", (int)sizeof(row->v6.comment) - 1, row->v6.comment);
+	set_prefix6(&out->prefix, row->v6.ip, row->v6.prefixlen);
+	return row->v6.file != 0;
+}
+
+static int each_listed(const struct front_view *v, const char *name, uint32_t set, fill_listed *fill, front_each_rule *each, void *ctx)
+{
+	int map = front_view_map(v, name);
 	struct bpf_map_info info = { 0 };
 	uint32_t size = sizeof(info), i, end;
 	struct front_rule out = { 0 };
-	struct listed listed;
+	union listed_row row;
 
 	if (map < 0)
 		return map;
 	if (bpf_obj_get_info_by_fd(map, &info, &size))
 		info.max_entries = 0;
 	i = set * (info.max_entries / 2);
-	for (end = i + info.max_entries / 2; i < end; i++) {
-		if (bpf_map_lookup_elem(map, &i, &listed) || !listed.prefix[0])
-			break;
-		if (net_parse_prefix(listed.prefix, &out.prefix))
-			continue;
-		out.hits = listed.hits;
-		out.file = listed.file;
-		snprintf(out.comment, sizeof(out.comment), "%.*s", (int)sizeof(listed.comment) - 1, listed.comment);
+	for (end = i + info.max_entries / 2; i < end && !bpf_map_lookup_elem(map, &i, &row) && fill(&out, &row); i++)
 		each(ctx, &out);
-	}
 	close(map);
 	return 0;
 }
@@ -195,8 +211,8 @@ int front_view_listed(const struct front_view *v, enum front_list list, front_ea
 		return -ENOENT;
 	if (list == FRONT_ALLOW)
 		return config.allow_set ? each_in_set(v, "allow_list", config.allow_set, each, ctx) : 0;
-	code = each_listed4(v, config.deny_list & 1, each, ctx);
-	return code ? code : each_in_set(v, "list6", config.deny_list & 1, each, ctx);
+	code = each_listed(v, "list4_rule", config.deny_list & 1, fill_listed4, each, ctx);
+	return code ? code : each_listed(v, "list6_rule", config.deny_list & 1, fill_listed6, each, ctx);
 }
 
 struct same_key {

@@ -49,7 +49,11 @@ static const struct bench_case {
 	{ "xdp-denied", { .src = "203.0.113.9" }, 10, 1, 1 },
 	{ "xdp-denied-10", { .src = "100.0.0.1" }, 10, 1, 1 },
 	{ "xdp-denied-100k", { .src = "100.0.0.1" }, 100000, 1, 1 },
+	{ "xdp-denied6-10", { .v6 = true, .src = "2001:db8::1" }, 10, 1, -1 },
+	{ "xdp-denied6-100k", { .v6 = true, .src = "2001:db8::1" }, 100000, 1, -1 },
 	{ "xdp-established", { .flags = 16, .payload = 1000 }, 100000, 2, -1 },
+	{ "xdp-established-v6", { .v6 = true, .flags = 16, .payload = 1000 }, 10, 2, -1 },
+	{ "xdp-established-v6-100k", { .v6 = true, .flags = 16, .payload = 1000 }, 100000, 2, -1 },
 	{ "xdp-syn-admitted", { 0 }, 10, 2, -1 },
 	{ "xdp-syn-admitted-100k", { 0 }, 100000, 2, -1 },
 	{ "xdp-syn-admitted-v6", { .v6 = true }, 10, 2, -1 },
@@ -63,7 +67,10 @@ static const struct bench_case {
 static struct front *front;
 static int front_prog, empty_prog, filter_prog = -1, filter_map = -1;
 
-/* Host prefixes and /24s, as the large public lists have them. */
+/*
+ * As the large public lists have them: single addresses and whole networks, count of each family.  Those of IPv6 are of three
+ * lengths and crowd around the source of the other cases.
+ */
 static void load_prefixes(unsigned count)
 {
 	const char *name = "bench";
@@ -78,6 +85,12 @@ static void load_prefixes(unsigned count)
 			fprintf(f, "%u.%u.%u.0/24\n", 101 + (n >> 16 & 63), n >> 8 & 255, n & 255);
 		else
 			fprintf(f, "100.%u.%u.%u\n", n >> 16 & 255, n >> 8 & 255, (n & 255) + (i ? 0 : 1));
+		if (i % 3 == 0)
+			fprintf(f, "2001:db8:%x:%x::1\n", n >> 16 & 255, n & 0xffff);
+		else if (i % 3 == 1)
+			fprintf(f, "2001:db8:%x:%x::/64\n", 0x100 + (n >> 16 & 255), n & 0xffff);
+		else
+			fprintf(f, "2001:%x:%x::/48\n", 0xd00 + (n >> 16 & 127), n & 0xffff);
 	}
 	fclose(f);
 	f = fmemopen(text, size, "r");

@@ -34,8 +34,11 @@ includes() {
 		awk -v name="$name" '!/^#/ { for (i = 3; i <= NF; i++) if ($i == name) found = 1 } END { exit !found }' tests/house/layers ||
 			echo "$file has no room in tests/house/layers"
 	done
+	for name in $(awk '!/^#/ { for (i = 3; i <= NF; i++) print $i }' tests/house/layers); do
+		ls userspace/"$name".* >/dev/null 2>&1 || echo "$name of tests/house/layers is not in userspace"
+	done
 } >"$faults"
-verdict "every file of userspace has one room"
+verdict "every file of userspace has one room, and rooms have no others"
 
 includes userspace | awk -F '\t' '
 	FNR == NR {

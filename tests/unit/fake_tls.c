@@ -15,7 +15,8 @@ static struct {
 	size_t have;
 	const uint8_t *in;
 	size_t left;
-	bool switched, failed;
+	bool tried, failed; /* tried: to switch */
+	int refusal; /* negative errno */
 } fake;
 
 static bool is_fake(const struct tls *t)
@@ -31,9 +32,9 @@ void fake_tls_begin(struct leg *leg)
 	leg->careful = true;
 }
 
-bool fake_tls_switched(void)
+void fake_tls_refuse(int error)
 {
-	return fake.switched;
+	fake.refusal = error;
 }
 
 size_t fake_tls_record(char type, const char *text, size_t len, uint8_t *out)
@@ -115,7 +116,7 @@ WRAP(const struct tls_facts *, tls_facts, (const struct tls *t), (t), {
 /* ---- tls_ktls.h ---- */
 
 WRAP(void, tls_kernel_forget, (struct tls * t), (t), {})
-WRAP(bool, tls_kernel_can, (const struct tls *t), (t), { return !fake.switched; })
+WRAP(bool, tls_kernel_can, (const struct tls *t), (t), { return !fake.tried; })
 WRAP(size_t, tls_kernel_missing, (const struct tls *t), (t), {
 	size_t at = 0;
 
@@ -125,11 +126,12 @@ WRAP(size_t, tls_kernel_missing, (const struct tls *t), (t), {
 })
 WRAP(int, tls_kernel_switch, (struct tls * t, int fd), (t, fd), {
 	assert(!fake.have && !fake.left);
-	fake.switched = true;
-	return 0;
+	fake.tried = true;
+	fake.failed = fake.refusal == -ECONNABORTED;
+	return fake.refusal;
 })
 WRAP(enum tls_kernel_record, tls_kernel_control, (struct tls * t, int fd, uint8_t *data, size_t size, size_t *got), (t, fd, data, size, got), {
-	assert(fake.switched);
+	assert(fake.tried);
 	fake.failed = true;
 	return TLS_KERNEL_BROKEN;
 })

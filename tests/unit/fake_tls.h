@@ -19,8 +19,8 @@ enum { FAKE_TLS_HEADER = 3, FAKE_TLS_DATA = 'D', FAKE_TLS_TICKET = 'T' };
 
 /* From here on its socket carries records, and what is written to it goes out unsealed.  The kernel may have it. */
 void fake_tls_begin(struct leg *leg);
-/* Does the kernel have it? */
-bool fake_tls_switched(void);
+/* The next switch fails, with this (tls_kernel_switch()). */
+void fake_tls_refuse(int error);
 /* The record of len octets of text, at most 255; its length. */
 size_t fake_tls_record(char type, const char *text, size_t len, uint8_t *out);
 

@@ -15,6 +15,7 @@
  *   "P- text"   the backend has been sent exactly this   "&..."  before anything that was said above it is delivered
  *   "P room N"  the backend takes so many octets more   "P gone"  what is sent to it meets a reset  "P broken"  another failure
  *   "TLS C" "TLS B"  from here the client's, the backend's leg is in TLS (fake_tls.h)
+ *   "TLS refused" "TLS half"  that the kernel will not take; of which it takes one direction and not the other
  *   "C rec 0-7 D text"  of its record with text and CRLF the octets 0 to 7 (to the end: 0-); "T": a ticket  "C empty" "C broken"
  *   "ktls N"    so many bytes went by a pipe with the kernel's TLS
  *   "piped N"   so many bytes went by a pipe, in a session that is over
@@ -325,6 +326,8 @@ static void do_line(struct world *w, const char *line)
 		expect_nothing(w, line[0] == 'S' ? w->client : w->backend, line);
 	else if (!strcmp(line, "drain"))
 		session_drain(&w->env);
+	else if (!strcmp(line, "TLS refused") || !strcmp(line, "TLS half"))
+		fake_tls_refuse(line[4] == 'r' ? -ENOENT : -ECONNABORTED);
 	else if (!strncmp(line, "TLS ", 4))
 		fake_tls_begin(line[4] == 'C' ? &w->env.sessions->client : &w->env.sessions->backend);
 	else if (!strcmp(line + 1, " fin") || !strcmp(line + 1, " reset")) {
@@ -414,6 +417,9 @@ static const struct script scripts[] = {
 		"P x1500", "C fin", "P fin", "B fin", "S fin", "end pass_client_closed", "ktls 1500" } },
 	{ "ktls, passed: a client's line in two segments", SPLICE | PIPES, { OPEN, "TLS C", "C rec 0-5 D QUIT", "B x1500", "S x1500", "C rec 5-0 D QUIT", "P: QUIT", "B x3000", "S x3000", "B fin", "S fin", "C fin",
 		"P fin", "end pass_backend_closed" } },
+	{ "ktls, passed: a kernel that refuses", SPLICE | PIPES, { OPEN, "TLS C", "TLS refused", "C rec 0-0 D x", "P: x", "B x1500", "S x1500", "B x3000", "S x3000", "C rec 0-0 D y", "P: y", "B fin", "S fin",
+		"C fin", "P fin", "end pass_backend_closed", "ktls 0", "piped 0" } },
+	{ "ktls, passed: a kernel that takes half of it", SPLICE | PIPES, { OPEN, "TLS C", "TLS half", "C rec 0-0 D x", "P: x", "B x1500", "S x1500", "B x3000", "P reset", "C fin", "end tls_error" } },
 	{ "ktls, passed: half-closed by the client, in TLS", SPLICE | PIPES, { OPEN, "TLS C", "C rec 0-0 D last words", "C fin", "P: last words", "P fin", "B x1500", "B x3000", "S x4500", "B fin", "S fin",
 		"end pass_client_closed" } },
 	{ "ktls, passed: a record without octets is no end", SPLICE | PIPES, { OPEN, "TLS C", "C rec 0-0 D x", "P: x", "B x1500", "S x1500", "B x1500", "S x1500", "C x1500", "P x1500", "C x1500", "P x1500", "C empty", "P.", "C x10", "P x10",
@@ -485,6 +491,12 @@ static const struct script scripts[] = {
 		"C x0 BDAT 5000 LAST\r\n", "P: BDAT 5000 LAST", "C x2000", "B rec 7-0 D 250 100 octets", "S: 250 100 octets", "C x3000", "P x5000", "B: 250 taken", "S: 250 taken", QUIT } },
 	{ "ktls, chunk: a refusal in the middle", PIPES | KTLS, { OPEN, MAIL, "TLS B", "C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "B rec 0-0 D 552 too big", "C x3000", "P x3000", "S.", "C x2000", "P x2000",
 		"S: 552 too big", "C fin", "P: QUIT", "B fin", "end client_closed", "ktls 0" } },
+	{ "ktls, chunk: a kernel that refuses", PIPES | KTLS, { OPEN, MAIL, "C: BDAT 100", "P: BDAT 100", "TLS B", "TLS refused", "C x100", "P x100", "B rec 0-0 D 250 100 octets", "S: 250 100 octets",
+		"C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "C x2000", "P x2000", "C x3000", "P x3000", "B rec 0-0 D 250 taken", "S: 250 taken", "C: QUIT", "P: QUIT", "B rec 0-0 D 221 bye", "S: 221 bye",
+		"C fin", "B fin", "end quit", "ktls 0", "piped 0" } },
+	{ "ktls, chunk: a kernel that takes half of it", PIPES | KTLS, { OPEN, MAIL, "C: BDAT 100", "P: BDAT 100", "TLS B", "TLS half", "C x100", "P x100", "B rec 0-0 D 250 100 octets", "S: 250 100 octets",
+		"C: BDAT 5000 LAST", "P: BDAT 5000 LAST", "S: 451 4.4.2 mx.example The mail server behind this one was lost before it answered, try again later", "P reset", "C fin", "end backend_lost" } },
+	{ "ktls, chunk: a kernel that takes half of the client's", PIPES | KTLS, { OPEN, MAIL, "TLS C", "TLS half", "C rec 0-0 D BDAT 5000 LAST", "P.", "P reset", "S.", "C fin", "end tls_error" } },
 	{ "ktls, chunk: a record without octets is no end", PIPES | KTLS, { OPEN, MAIL, "TLS C", "C rec 0-0 D BDAT 5000 LAST", "P: BDAT 5000 LAST", "C x2000", "P x2000", "C empty", "P.", "C x3000", "P x3000",
 		"B: 250 taken", "S: 250 taken", QUIT, "ktls 5000" } },
 	{ "ktls, chunk: a record whose header makes no sense", PIPES | KTLS, { OPEN, MAIL, "TLS C", "C rec 0-0 D BDAT 5000 LAST", "P: BDAT 5000 LAST", "C x2000", "P x2000", "C broken", "P reset", "S.", "C fin",

@@ -10,4 +10,4 @@
 # part: ktls
 
 modprobe tls
-exec env KTLS=all SESSIONS=1 ENDS=1 LARGE=400000 PAIRS="uring/1.3:tls epoll/1.2:tls" STALLS=1.3:tls tests/lab/1600-splice.sh
+exec env KTLS=all SESSIONS=1 ENDS=1 LARGE=400000 PAIRS="uring/1.3:tls epoll/1.2:tls epoll/-:tls" STALLS=1.3:tls tests/lab/1600-splice.sh

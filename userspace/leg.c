@@ -124,14 +124,15 @@ static void take_fin(struct leg *leg)
 }
 
 /*
- * Sending met a reset.  A backend's last words (why it takes no more) may be with the receive in flight, which ends now too:
- * they are heard first.
+ * Sending met a reset.  A backend's last words (why it takes no more) may be with the receive in flight, which ends now too,
+ * or behind the input that is awaited: they are heard first.
  */
 static void lose(struct leg *leg, int error)
 {
 	bool reset = error == ECONNRESET || error == EPIPE || error == ETIMEDOUT;
+	bool listens = ring_busy(&leg->sock, RING_RECV) || ring_busy(&leg->sock, RING_WATCH);
 
-	if (reset && leg->side == LEG_BACKEND && ring_busy(&leg->sock, RING_RECV))
+	if (reset && leg->side == LEG_BACKEND && listens)
 		leg->lost = error;
 	else
 		set_error(leg, error);

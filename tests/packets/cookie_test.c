@@ -877,7 +877,7 @@ static void handshake(const char *ip, unsigned options, const char *what)
 	client = connect_to(ip);
 	server = accept_any(&ours);
 	getsockopt(client, IPPROTO_TCP, TCP_INFO, &theirs, &len);
-	assert_int_equal(count_of("front", "cookie_sent") - sent, 1);
+	assert_true(count_of("front", "cookie_sent") - sent >= 1); /* a SYN may come twice */
 	if ((ours.tcpi_options & mask) != options || (theirs.tcpi_options & mask) != options)
 		fail_msg("%s, %s: options %x at the server, %x at the client, not %x", what, ip, ours.tcpi_options, theirs.tcpi_options,
 			 options);

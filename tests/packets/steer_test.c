@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -369,6 +371,37 @@ static void test_spread(void **state)
 	close_workers(listeners);
 }
 
+static void *close_later(void *listeners)
+{
+	usleep(300000);
+	close_workers(listeners);
+	return NULL;
+}
+
+/* Who serves is known by its sockets, which an io_uring may hold for a moment longer than its process lives. */
+static void test_served(void **state)
+{
+	int listeners[SOCKETS], status;
+	pthread_t closer;
+
+	open_workers(front, listeners);
+	assert_int_equal(front_map_cpus(front, NULL, 0), 0);
+	assert_int_equal(front_served_by(), getpid());
+	pid_t child = fork();
+
+	if (!child) {
+		for (unsigned i = 0; i < SOCKETS; i++)
+			if (front_set_socket(front, 0, i / 2, listeners[i]))
+				_exit(1);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	assert_int_equal(pthread_create(&closer, NULL, close_later, listeners), 0);
+	assert_int_equal(front_served_by(), 0);
+	pthread_join(closer, NULL);
+}
+
 /* Without any capability: the descriptors suffice. */
 static void test_unprivileged(void **state)
 {
@@ -408,6 +441,7 @@ int main(void)
 		cmocka_unit_test(test_by_cpu),	   cmocka_unit_test(test_by_hash),	cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_dual_stack),
 		cmocka_unit_test(test_generation), cmocka_unit_test(test_unprivileged),
+		cmocka_unit_test(test_served),
 		cmocka_unit_test(test_flood),	   cmocka_unit_test(test_spread),
 	};
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #define _GNU_SOURCE
-#include "userspace/daemon.h"
+#include "userspace/daemon_parts.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -12,10 +12,8 @@
 #include <unistd.h>
 
 #include "userspace/certificates.h"
-#include "userspace/lane.h"
 #include "userspace/listener.h"
 #include "userspace/log.h"
-#include "userspace/privileges.h"
 #include "userspace/worker.h"
 #include "userspace/tls_ktls.h"
 
@@ -87,133 +85,6 @@ static void say_cpus(struct daemon *d)
 	}
 }
 
-/* ---- the front ---- */
-
-static bool has_front(const struct config *cfg)
-{
-	return cfg->front.mode != CONFIG_XDP_OFF && cfg->front.interface_count;
-}
-
-static bool steered(const struct config *cfg)
-{
-	return has_front(cfg) && cfg->front.steer;
-}
-
-/* "::" is every address to a listener, and every IPv6 address to the front: there it stands for two. */
-static size_t add_vips(struct front_vip *vips, const struct config_listener *l, uint32_t listener)
-{
-	static const struct in6_addr any4 = { .s6_addr = { [10] = 0xff, [11] = 0xff } };
-	size_t n = 0;
-
-	for (size_t k = 0; k < l->address_count; k++) {
-		vips[n++] = (struct front_vip){ .ip = l->addresses[k], .port = l->port, .listener = listener };
-		if (IN6_IS_ADDR_UNSPECIFIED(&l->addresses[k]))
-			vips[n++] = (struct front_vip){ .ip = any4, .port = l->port, .listener = listener };
-	}
-	return n;
-}
-
-/* Balancers send clients' packets on in tunnels, whose headers have to fit beside them. */
-static unsigned tunnel_mss(const struct config *cfg)
-{
-	return has_front(cfg) && cfg->front.decap_from_count ? cfg->front.decap_mss : 0;
-}
-
-static int open_front(struct daemon *d, char *err, size_t err_size)
-{
-	const struct config *cfg = d->cfg;
-	size_t n = 0, max = 0;
-
-	for (size_t i = 0; i < cfg->listener_count; i++)
-		max += cfg->listeners[i].address_count;
-	struct front_vip *vips = calloc(2 * max + 1, sizeof(*vips));
-
-	if (!vips)
-		return -ENOMEM;
-	for (size_t i = 0; i < cfg->listener_count; i++)
-		n += add_vips(vips + n, &cfg->listeners[i], (uint32_t)i);
-	struct front_settings set = { .interfaces = cfg->front.interfaces,
-				      .interface_count = cfg->front.interface_count,
-				      .generic_allowed = cfg->front.mode == CONFIG_XDP_GENERIC_ALLOWED,
-				      .dispatcher = cfg->front.attach == CONFIG_ATTACH_LIBXDP,
-				      .vips = vips,
-				      .vip_count = n,
-				      .listeners = (unsigned)cfg->listener_count,
-				      .workers = d->workers,
-				      .source_per_minute = cfg->front.source_rate,
-				      .source_burst = cfg->front.source_burst,
-				      .network56_factor = cfg->front.factor56,
-				      .network48_factor = cfg->front.factor48,
-				      .flood_enter = cfg->front.flood_enter,
-				      .flood_leave = cfg->front.flood_leave,
-				      .flood_hold_ms = cfg->front.flood_hold_ms,
-				      .protect = (enum front_protect)cfg->front.syn_protect,
-				      .cookies = (enum front_cookies)cfg->front.syn_cookies,
-				      .cookies_shared = cfg->front.syn_secret_file != NULL,
-				      .list_entries = cfg->front.list_entries,
-				      .verified_entries = cfg->front.verified_entries,
-				      .zone_of = lane_zone_of,
-				      .zone_ctx = cfg,
-				      .decap_from = cfg->front.decap_from,
-				      .decap_from_count = cfg->front.decap_from_count,
-				      .decap_to = cfg->front.decap_to,
-				      .decap_to_count = cfg->front.decap_to_count,
-				      .gue_port = cfg->front.decap_gue_port,
-				      .mss = tunnel_mss(cfg),
-				      .spread_queue = cfg->front.spread == CONFIG_SPREAD_CPUMAP ? cfg->front.spread_queue : 0,
-				      .plain_bind = !cfg->front.steer };
-	int r = front_open(&set, &d->front, err, err_size);
-
-	free(vips);
-	return r;
-}
-
-static void close_list(struct front_list_files *list)
-{
-	for (size_t i = 0; list->files && i < list->count; i++)
-		if (list->files[i])
-			fclose(list->files[i]);
-	free((void *)list->files);
-}
-
-static int open_list(struct front *front, enum front_list which, char **paths, size_t n, struct front_list_files *list, char *err,
-		     size_t err_size)
-{
-	FILE **files = calloc(n + 1, sizeof(*files));
-
-	*list = (struct front_list_files){ .files = files, .names = (const char *const *)paths, .count = n };
-	if (!files)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
-		files[i] = privileges_open(paths[i]);
-		if (!files[i]) {
-			int error = errno;
-
-			snprintf(err, err_size, "%s: %s", paths[i], strerror(error));
-			front_list_failed(front, which, paths[i], err);
-			return -error;
-		}
-	}
-	return 0;
-}
-
-/* Without files the lists are empty: what an earlier run had loaded goes. */
-static int load_lists(const struct config_front *c, struct front *front, char *err, size_t err_size)
-{
-	struct front_list_files deny = { 0 }, allow = { 0 };
-	int r = open_list(front, FRONT_DENY, c->deny_files, c->deny_file_count, &deny, err, err_size);
-
-	if (!r)
-		r = open_list(front, FRONT_ALLOW, c->allow_files, c->allow_file_count, &allow, err, err_size);
-	if (!r)
-		r = front_load_lists(front, &deny, &allow, err, err_size);
-	close_list(&deny);
-	close_list(&allow);
-	if (!r && front && (deny.count || allow.count))
-		log_info("lists: %zu prefixes denied, %zu allowed", deny.loaded, allow.loaded);
-	return r;
-}
-
 /* ---- listening sockets ---- */
 
 static int open_sockets(struct daemon *d, char *err, size_t err_size)
@@ -233,7 +104,7 @@ static int open_sockets(struct daemon *d, char *err, size_t err_size)
 		d->fds[k] = calloc((size_t)max, sizeof(int));
 		if (!d->fds[k])
 			return -ENOMEM;
-		int r = listener_open(l, steered(cfg), tunnel_mss(cfg), d->fds[k], max, where);
+		int r = listener_open(l, daemon_steers(cfg), daemon_tunnel_mss(cfg), d->fds[k], max, where);
 
 		if (r < 0) {
 			snprintf(err, err_size, "listener %s: cannot listen on %s: %s", l->name, where, strerror(-r));
@@ -272,7 +143,7 @@ bool daemon_check(const struct config *cfg, config_complain *complain, void *ctx
 	bool ok = certificates_check(cfg, complain, ctx);
 	char err[512], text[1024];
 
-	if (load_lists(&cfg->front, NULL, err, sizeof(err))) {
+	if (daemon_load_lists(&cfg->front, NULL, err, sizeof(err))) {
 		snprintf(text, sizeof(text), "%s: %s", cfg->file, err);
 		complain(ctx, text);
 		ok = false;
@@ -310,7 +181,7 @@ static int set_targets(struct daemon *d, char *err, size_t err_size)
 
 int daemon_prepare(const struct config *cfg, struct daemon **out, char *err, size_t err_size)
 {
-	uint32_t other = has_front(cfg) ? front_served_by() : 0;
+	uint32_t other = daemon_has_front(cfg) ? front_served_by() : 0;
 	struct daemon *d;
 	int r = 0;
 
@@ -339,10 +210,10 @@ int daemon_prepare(const struct config *cfg, struct daemon **out, char *err, siz
 		r = certificates_load(cfg, d->tls, err, err_size);
 	if (!r)
 		r = set_targets(d, err, err_size);
-	if (!r && has_front(cfg))
-		r = open_front(d, err, err_size);
+	if (!r && daemon_has_front(cfg))
+		r = daemon_open_front(cfg, d->workers, &d->front, err, err_size);
 	if (!r && d->front)
-		r = load_lists(&cfg->front, d->front, err, err_size);
+		r = daemon_load_lists(&cfg->front, d->front, err, err_size);
 	if (!r)
 		r = open_sockets(d, err, err_size);
 	if (!r)
@@ -436,7 +307,7 @@ int daemon_start(struct daemon *d, char *err, size_t err_size)
 		d->running_count++;
 	}
 	snprintf(d->io, sizeof(d->io), "%s", worker_describe(d->running[0]));
-	if (!steered(d->cfg))
+	if (!daemon_steers(d->cfg))
 		return 0;
 	int r = steer_sockets(d);
 
@@ -470,7 +341,7 @@ int daemon_reload(struct daemon *d, char *err, size_t err_size)
 	if (!r)
 		r = certificates_targets(d->cfg, true, targets, err, err_size);
 	if (!r && d->front)
-		r = load_lists(&d->cfg->front, d->front, err, err_size);
+		r = daemon_load_lists(&d->cfg->front, d->front, err, err_size);
 	if (!r) {
 		swap_tls(d, tls);
 		publish_targets(d, targets);

@@ -70,10 +70,11 @@ enum relay_event session_chunk(struct session *s)
 {
 	struct relay *r = &s->relay;
 
-	if (!has_pipe(s) && is_long(s) && pump_may_switch(s->chunk))
+	if (!has_pipe(s) && is_long(s) && pump_may_switch(s->chunk)) {
 		to_kernel(s);
-	if (s->backend.tls_failed) /* the kernel took one direction of it and not the other */
-		return RELAY_LOST;
+		if (s->backend.tls_failed) /* the kernel took one direction of it and not the other */
+			return RELAY_LOST;
+	}
 	if (!has_pipe(s) && !(is_long(s) && pump_begin(s->chunk)))
 		return RELAY_NOTHING;
 	relay_chunk_passed(r, pump_run(s->chunk, relay_chunk_left(r) - pump_held(s->chunk)));

@@ -83,7 +83,8 @@ WRAP(size_t, tls_input_left, (const struct tls *t), (t), { return fake.left; })
 WRAP(enum tls_result, tls_read, (struct tls * t, uint8_t *dst, size_t room, size_t *got), (t, dst, room, got), {
 	*got = 0;
 	assert(fake.have + fake.left <= sizeof(fake.buf));
-	memcpy(fake.buf + fake.have, fake.in, fake.left);
+	if (fake.left)
+		memcpy(fake.buf + fake.have, fake.in, fake.left);
 	fake.have += fake.left;
 	fake.left = 0;
 	while (fake.have && !missing_at(0)) {

@@ -263,8 +263,9 @@ __noinline int flood_syn(const struct segment *g)
 }
 
 /*
- * What is different while a flood lasts, or where cookies are sent always; GO_ON for a SYN: no cookie can be made.  Answers are made from here, and
- * not where they are decided, since 512 bytes of stack are all there are for the functions in a row.
+ * What is different while a flood lasts, or where cookies are sent always; GO_ON for a SYN: no cookie can be made.
+ * Answers are made from here, and not where they are decided, since 512 bytes of stack are all there are for the
+ * functions in a row.
  */
 static __always_inline int check_in_flood(struct xdp_md *ctx, const struct packet *p, _Bool syn, __u64 now)
 {

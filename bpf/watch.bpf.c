@@ -3,8 +3,9 @@
  * Run by the daemon (BPF_PROG_RUN), attached nowhere: looks after a listening socket.
  *
  * The packet it is given is a SYN to the listener.  It tells whether the accept queue is near its end, and, when
- * the packet's Ethernet destination is not zero, lets the kernel make a SYN cookie for that socket, which leaves a stamp there: for 120 s after it, and no longer, the
- * kernel believes that an ACK may answer a cookie (tcp_synq_no_recent_overflow()).  Cookies made in XDP leave none.
+ * the packet's Ethernet destination is not zero, lets the kernel make a SYN cookie for that socket, which leaves a
+ * stamp there: for 120 s after it, and no longer, the kernel believes that an ACK may answer a cookie
+ * (tcp_synq_no_recent_overflow()).  Cookies made in XDP leave none.
  */
 #define DANELAW_WATCH
 #include <linux/bpf.h>

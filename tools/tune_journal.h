@@ -2,7 +2,8 @@
 /*
  * What was changed and how to take it back: tune-IFACE.json.  Written whole beside the old one, flushed and renamed,
  * before a command is run and after it, so that after a crash at any moment the file says of every command whether it
- * was never begun, perhaps done (begun), done, or failed, which leaves nothing to take back.  Read back only if it is root's alone: its lines are run as root.
+ * was never begun, perhaps done (begun), done, or failed, which leaves nothing to take back.  Read back only if it is
+ * root's alone: its lines are run as root.
  */
 #ifndef DANELAW_TUNE_JOURNAL_H
 #define DANELAW_TUNE_JOURNAL_H

@@ -7,10 +7,11 @@
  *
  * A client (to 127.0.0.1:-a) and a backend (at 127.0.0.1:-l) in two threads do what the seed says: turns of random sizes (-M to
  * -m), one way, the other or (not with -o) both at once, in random pieces with pauses, and an end: client-close, backend-close,
- * client-reset, backend-reset; in TLS client-garbage, client-clear (an unsealed record, and words in the clear, which are none), client-alert and backend-alert (fatal ones), client-notify (close_notify
- * and no FIN); or any (the default: one of the first four).  -t: the client speaks TLS of that version, -c: with this cipher; -b:
- * the backend speaks TLS with this certificate and key.  -k: the client changes its keys after each turn or mail once so much
- * went, -K: the backend.  -S: nothing but a backend that does not read; how much the client could push is told.
+ * client-reset, backend-reset; in TLS client-garbage (a record that nobody sealed), client-clear (words in the clear, which are
+ * none), client-alert and backend-alert (fatal ones), client-notify (close_notify and no FIN); or any (the default: one of the
+ * first four).  -t: the client speaks TLS of that version, -c: with this cipher; -b: the backend speaks TLS with this certificate
+ * and key.  -k: the client changes its keys after each turn or mail once so much went, -K: the backend.  -S: nothing but a
+ * backend that does not read; how much the client could push is told.
  *
  * -B: mails by BDAT, through a guarded session: chunks of random sizes, pipelined or one at a time, with RSET and NOOP between
  * them; some are refused, before their octets are over or behind them.  Every octet, every command and every reply is compared;

@@ -665,6 +665,14 @@ sub ends
 	append("$T/ended", "$scene->{edge} " . ($o{peer} // address($scene->{n}, $k, $o{family} // $scene->{family} // 4)) . "\n");
 }
 
+# Where things stand while a scene's sockets are still open: what danelawd says of its sessions, and the kernel of theirs
+sub state_now
+{
+	my $address = address($scene->{n}, 0, $scene->{family} // 4);
+	my $sessions = $ENV{DANELAWD} =~ s/danelawd$/danelawctl/r . " sessions --socket $T/$scene->{edge}.run/control.sock";
+	return map { "$_\n" } (log_lines($scene->{edge}, $address), (grep { /\Q$address\E/ } `$sessions 2>&1`), `ss -tnoiem 2>&1 | grep -FA 1 '$address'`);
+}
+
 sub play_one
 {
 	($scene, $sessions) = ($_[0], 0);
@@ -680,9 +688,10 @@ sub play_one
 		$why = $@;
 	}
 	alarm 0;
+	$why = join '', $why || "failed\n", eval { state_now() } if !$c;
 	printf STDERR "%6.2f s  %s\n", time - $began, $scene->{name} if $ENV{PEERS_TIMES};
 	open my $f, '>', "$T/result/$scene->{n}.new";
-	print $f $c ? '' : $why || 'failed';
+	print $f $c ? '' : $why;
 	close $f;
 	rename "$T/result/$scene->{n}.new", "$T/result/$scene->{n}";
 	POSIX::_exit(0);

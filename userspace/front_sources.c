@@ -354,19 +354,16 @@ int front_recall_verified(struct front *f, const struct front_settings *set, str
 	return code ? front_fail(err, code, "cannot read the front's verified lane: %s", strerror(-code)) : 0;
 }
 
+static void set_blocked_used(const struct front *f, struct front_config *config, const void *to)
+{
+	config->blocked_used = 1;
+}
+
 /* The front looks into the map only from now on. */
 static void mark_blocked_used(struct front *f)
 {
-	struct front_config config;
-	uint32_t zero = 0;
-
-	lock(f);
-	if (!f->blocked_used && !bpf_map_lookup_elem(f->front_config, &zero, &config)) {
-		config.blocked_used = 1;
-		bpf_map_update_elem(f->front_config, &zero, &config, BPF_ANY);
+	if (!front_change_config(f, set_blocked_used, NULL))
 		__atomic_store_n(&f->blocked_used, true, __ATOMIC_RELAXED);
-	}
-	unlock(f);
 }
 
 int front_block_source(struct front *f, const struct in6_addr *ip, uint32_t ms)
